@@ -1,0 +1,27 @@
+.PHONY: help setup demo test check bench clean
+
+help:
+	@echo 'make setup   install what is missing, make .venv, build MicroPython'
+	@echo 'make demo    an update and three attacks, on this machine'
+	@echo 'make test    every test'
+	@echo 'make check   linters, types, import rules, device code through mpy-cross'
+	@echo 'make bench   measurements'
+	@echo 'make clean   remove .venv and build (the cache of MicroPython stays)'
+
+setup:
+	@scripts/setup
+
+demo:
+	@scripts/demo
+
+test:
+	@scripts/test
+
+check:
+	@scripts/check
+
+bench:
+	@scripts/bench
+
+clean:
+	@scripts/clean

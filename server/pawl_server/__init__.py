@@ -1,0 +1,1 @@
+"""The fleet server: repository, director and device link."""
