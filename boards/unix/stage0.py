@@ -11,7 +11,6 @@ import vfs
 
 _PROT_READ = 1
 _MAP_SHARED = 1
-_WATCHDOG_FD = 3
 
 
 def map_file(path):
@@ -26,10 +25,10 @@ def map_file(path):
     return uctypes.bytearray_at(address, size)
 
 
-def main(agent_path, flash_path, is_watched):
-    """Mount the agent's ROMFS and start it on a flash file."""
+def main(agent_path, flash_path, watchdog_fd):
+    """Mount the agent's ROMFS and start it on a flash file; each write to `watchdog_fd` feeds the watchdog."""
     sys.path[:] = [".frozen", "/agent"]
     vfs.mount(vfs.VfsRom(map_file(agent_path)), "/agent")
     from pawl.ports.unix import main as board
 
-    board.run(flash_path, map_file(flash_path), open(_WATCHDOG_FD, "wb") if is_watched else None)
+    board.run(flash_path, map_file(flash_path), open(watchdog_fd, "wb"))

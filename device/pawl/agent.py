@@ -1,0 +1,232 @@
+"""The agent: one task that follows the table of `lifecycle`, one action a state.
+
+Every action returns the event that ended it. A lost link is an event like any other: the state stays, and the
+action is tried again after a pause that grows. Nothing is decided here that `offers`, `policy` or `boot` decides.
+"""
+
+import asyncio
+import gc
+
+from pawl import __version__, codes, cose, lifecycle, messages, policy, topics
+from pawl.compat import const
+from pawl.errors import OfferError, PawlError, TransportError
+from pawl.installer import Job
+from pawl.offers import Offers
+from pawl.session import Session
+
+AGENT_PROFILE = const(1)
+_ENCODINGS = const(1)  # bit field: bit 0 is `none`
+_CHECK_IN_S = const(3600)
+_VERIFY_DEADLINE_MS = const(120000)
+_SOAK_S = const(1)
+_PAUSE_MAX_S = const(300)
+
+
+class Agent:
+    """`port` gives connect, random, ticks, reset, log; `loader` is the settled Bootloader; `running` the slot."""
+
+    def __init__(self, port, loader, running, boots, is_app_healthy):
+        self.port = port
+        self.loader = loader
+        self.identity = loader.identity
+        self.running = running
+        self.boots = boots
+        self.is_app_healthy = is_app_healthy
+        self.offers = Offers(self.identity.device, loader.anchor, loader.verify)
+        self.session = None
+        self.job = None
+        self.reason = codes.REASON_OK
+        self.refusals = {}
+        self._reports = 0
+        self._pause_s = 1
+        self._has_told_boot = False
+        self.state = lifecycle.VERIFY if self._is_trial() else lifecycle.IDLE
+        self._started_ms = port.ticks_ms()
+
+    def _is_trial(self):
+        if self.running == codes.RUNNING_RECOVERY:
+            return False
+        return self.loader.candidates[self.running].slot.status().state == codes.SLOT_TRIAL
+
+    async def run(self):
+        """Follow the table for ever."""
+        while True:
+            self.port.log("state " + self.state)
+            event = await self._perform(_ACTIONS[self.state])
+            self.state = lifecycle.step(self.state, event)
+
+    async def _perform(self, action):
+        try:
+            return await action(self)
+        except TransportError as error:
+            await self._lose_link(error)
+            return lifecycle.LINK_LOST
+        except PawlError as error:
+            self.reason = error.code
+            self.port.log("fault %d %s" % (error.code, error.detail))
+            return lifecycle.FAULT
+
+    async def _lose_link(self, error):
+        self.port.log("link %d %s" % (error.code, error.detail))
+        self._disconnect()
+        spread = 0.5 + self.port.random(1)[0] / 256
+        await asyncio.sleep(self._pause_s * spread)
+        self._pause_s = min(2 * self._pause_s, _PAUSE_MAX_S)
+
+    def _disconnect(self):
+        if self.session is not None:
+            self.session.close()
+            self.session = None
+
+    async def _online(self):
+        """Return the session, opened and checked in if it wasn't."""
+        if self.session is None:
+            make_client = await self.port.connect(self.identity, self.loader.anchor)
+            self.session = Session(make_client, topics.offer(self.identity.partition, self.identity.device))
+            await self.session.open()
+            await self._check_in()
+            self._pause_s = 1
+        return self.session
+
+    def _up(self, kind):
+        return topics.up(self.identity.partition, self.identity.device, kind)
+
+    async def _check_in(self):
+        """Open a nonce and say hello; after the first one of a boot, tell what the boot found."""
+        self.offers.open(self.port.random(messages.NONCE_BYTES))
+        await self.session.client.publish(self._up("hello"), messages.write_hello(self._hello()))
+        if self._has_told_boot:
+            return
+        for _, reason in self.loader.faults:
+            await self._report(codes.EVENT_REVERTED, reason)
+        if not self.loader.faults and not self._is_trial():
+            await self._report(codes.EVENT_STARTED, codes.REASON_OK)
+        self._has_told_boot = True
+
+    def _hello(self):
+        slots = []
+        failed = []
+        for candidate in self.loader.candidates:
+            status = candidate.slot.status()
+            sequence = candidate.manifest.sequence_number if candidate.manifest else None
+            slots.append((status.state, status.digest, sequence))
+            if status.state == codes.SLOT_FAILED:
+                failed.append((status.digest, 1, status.reason))
+        anchor = self.loader.anchor
+        return messages.Hello(
+            self.offers.nonce,
+            ("pawl " + __version__, AGENT_PROFILE),
+            (anchor.version, anchor.digest) if anchor else (0, bytes(32)),
+            self._ratchets(),
+            {codes.IMAGE_APP: slots},
+            self.running,
+            failed,
+            self.identity.ids,
+            _ENCODINGS,
+            self.boots,
+            self.offers.time_floor,
+            self.refusals,
+        )
+
+    def _ratchets(self):
+        return {codes.IMAGE_APP: self.loader.accepted}
+
+    async def _report(self, event, reason):
+        self._reports += 1
+        content = messages.write_report(
+            messages.Report(
+                self.identity.device,
+                self.boots,
+                self._reports,
+                self.offers.accepted(),
+                self._ratchets(),
+                self.running,
+                event,
+                reason,
+                None,
+            )
+        )
+        message = cose.to_be_signed(cose.protected_header(codes.ALG_ESP256), codes.AAD_REPORT, content)
+        signature = self.port.sign(self.identity.report_key, message)
+        signed = cose.write_sign1(codes.ALG_ESP256, content, signature, False)
+        await self.session.client.publish(self._up("report"), signed)
+
+    async def _idle(self):
+        session = await self._online()
+        try:
+            offer = self.offers.accept(await session.next_offer(_CHECK_IN_S))
+        except OfferError as error:
+            self._count(error.code)
+            return lifecycle.NOTHING
+        if offer.action != codes.OFFER_INSTALL:
+            return lifecycle.NOTHING
+        self.job = Job(self.loader, self.running, offer)
+        return lifecycle.OFFERED
+
+    def _count(self, reason):
+        self.refusals[reason] = self.refusals.get(reason, 0) + 1
+        self.port.log("refused %d" % reason)
+
+    async def _download(self):
+        session = await self._online()
+        job = self.job
+        job.read(await session.fetch_one(topics.release(job.offer.digest), codes.ENVELOPE_MAX_BYTES))
+        decision = job.decide(self.offers.allows(job.offer.digest))
+        self.reason = decision.reason
+        if decision.action == policy.REFUSE:
+            return lifecycle.REFUSED
+        if decision.action == policy.NOTHING:
+            return lifecycle.NOTHING
+        job.take_slot()
+        if decision.action == policy.INSTALL:
+            await job.fetch_blocks(session, self._progress)
+        return lifecycle.COMPLETE
+
+    def _progress(self, done, total):
+        self.port.log("blocks %d/%d" % (done, total))
+
+    async def _install(self):
+        self.reason = self.job.finish(self.offers.allows(self.job.offer.digest))
+        return lifecycle.REFUSED if self.reason else lifecycle.PENDING
+
+    async def _reset(self):
+        self._disconnect()
+        self.port.reset()
+
+    async def _verify(self):
+        """Healthy is: the application runs, and a check-in reached the broker."""
+        if self.port.ticks_diff(self.port.ticks_ms(), self._started_ms) > _VERIFY_DEADLINE_MS:
+            return lifecycle.UNHEALTHY
+        await self._online()
+        await asyncio.sleep(_SOAK_S)
+        return lifecycle.HEALTHY if self.is_app_healthy() else lifecycle.UNHEALTHY
+
+    async def _confirm(self):
+        self.loader.confirm(self.running)
+        await self._online()
+        await self._report(codes.EVENT_INSTALLED, codes.REASON_OK)
+        return lifecycle.CONFIRMED
+
+    async def _fail(self):
+        await self._online()
+        self._count(self.reason)
+        await self._report(codes.EVENT_REFUSED, self.reason)
+        return lifecycle.REPORTED
+
+    async def _clean(self):
+        self.job = None
+        gc.collect()
+        return lifecycle.DONE
+
+
+_ACTIONS = {
+    lifecycle.IDLE: Agent._idle,
+    lifecycle.DOWNLOAD: Agent._download,
+    lifecycle.INSTALL: Agent._install,
+    lifecycle.REBOOT: Agent._reset,
+    lifecycle.VERIFY: Agent._verify,
+    lifecycle.CONFIRM: Agent._confirm,
+    lifecycle.REVERT: Agent._reset,
+    lifecycle.FAILURE: Agent._fail,
+    lifecycle.CLEANUP: Agent._clean,
+}

@@ -1,0 +1,96 @@
+"""The boot policy: which slot runs, as one table over facts. Reads nothing and writes nothing.
+
+`decide` returns the first row that applies. A row that marks is carried out by the caller, who then asks again.
+The rows and their numbers are those of `docs/architecture.md`, Boot; row 1 is in how the facts are made.
+"""
+
+from collections import namedtuple
+
+from pawl import codes
+from pawl.compat import const
+from pawl.slots import TRIALS_MAX
+
+FAIL = const(1)  # mark the slot failed(reason), ask again
+TRY = const(2)  # write the next trial, arm the watchdog, boot the slot
+FINISH = const(3)  # complete the slot's confirmation, ask again
+BOOT = const(4)  # boot the slot; reason says if it is a fallback
+RECOVER = const(5)  # no slot can run: the agent alone
+
+# fault: 0, or why the slot must not boot; is_finished: confirmed in both units and in the ratchet
+SlotFacts = namedtuple(
+    "SlotFacts", ("state", "digest", "sequence", "trials", "fault", "is_authentic", "is_finished")
+)
+Decision = namedtuple("Decision", ("row", "action", "slot", "reason"))
+
+_UNPROVEN = (codes.SLOT_PENDING, codes.SLOT_TRIAL)
+_A = const(0)
+_B = const(1)
+
+
+def _unproven(facts):
+    return [name for name in (_A, _B) if facts[name].state in _UNPROVEN]
+
+
+def _unfit(facts, _):
+    for name in _unproven(facts):
+        if facts[name].fault:
+            return FAIL, name, facts[name].fault
+    return None
+
+
+def _used_up(facts, _):
+    for name in _unproven(facts):
+        if facts[name].state == codes.SLOT_TRIAL and facts[name].trials >= TRIALS_MAX:
+            return FAIL, name, codes.REASON_TRIALS
+    return None
+
+
+def _both(facts, _):
+    if len(_unproven(facts)) < 2:
+        return None
+    return FAIL, _A if facts[_A].sequence < facts[_B].sequence else _B, codes.REASON_ORDER
+
+
+def _one(facts, _):
+    names = _unproven(facts)
+    return (TRY, names[0], codes.REASON_OK) if names else None
+
+
+def _unfinished(facts, _):
+    for name in (_A, _B):
+        slot = facts[name]
+        if slot.state == codes.SLOT_CONFIRMED and slot.is_authentic and not slot.is_finished:
+            return FINISH, name, codes.REASON_OK
+    return None
+
+
+def _confirmed(facts, accepted):
+    fit = [i for i in (_A, _B) if facts[i].state == codes.SLOT_CONFIRMED and not facts[i].fault]
+    if not fit:
+        return None
+    best = _B if len(fit) == 2 and facts[_B].sequence > facts[_A].sequence else fit[0]
+    return BOOT, best, codes.REASON_OK if facts[best].digest == accepted else codes.REASON_FALLBACK
+
+
+def _none(facts, _):
+    return RECOVER, None, codes.REASON_OK
+
+
+ROWS = (
+    (2, _unfit),
+    (3, _used_up),
+    (4, _both),
+    (5, _one),
+    (6, _unfinished),
+    (7, _confirmed),
+    (8, _none),
+)
+
+
+def decide(facts, accepted):
+    """Return the Decision for two SlotFacts and the manifest digest `accepted` that the ratchet holds (or None)."""
+    for number, row in ROWS:
+        found = row(facts, accepted)
+        if found is not None:
+            return Decision(number, found[0], found[1], found[2])
+    raise AssertionError("the last row always applies")

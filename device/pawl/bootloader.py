@@ -1,0 +1,173 @@
+"""Carries out the boot policy: judges both slots from flash, asks `boot.decide`, writes the marks it names.
+
+Checks signature and image digest at every boot; no verdict is kept. Needs no clock, no network, no offer.
+"""
+
+from pawl import boot, codes, suit
+from pawl.compat import const
+from pawl.errors import PawlError, ManifestError, StorageError
+from pawl.ratchet import Reading, Release, epoch, floor, higher, merge
+
+_ROUNDS_MAX = const(16)  # each round writes a mark; a slot has fewer
+
+
+class Candidate:
+    """What a slot holds, as far as its envelope could be trusted: `manifest` is None if it could not."""
+
+    def __init__(self, slot, anchor, accepted, verify):
+        self.slot = slot
+        self.status = slot.status()
+        self.manifest = None
+        self.fault = codes.REASON_OK
+        try:
+            self._authenticate(anchor, accepted, verify)
+        except PawlError as error:
+            self.fault = error.code
+
+    def _authenticate(self, anchor, accepted, verify):
+        stored = self.slot.envelope() if self.status.digest else None
+        if stored is None:
+            raise StorageError(codes.REASON_RECORD_LOST, "no envelope")
+        envelope = suit.Envelope(stored)
+        if envelope.digest != self.status.digest:
+            raise ManifestError(codes.REASON_MANIFEST_DIGEST, "page and envelope differ")
+        if anchor is None:
+            self._require_accepted(envelope, accepted)
+        else:
+            self._require_signed(envelope, anchor, verify)
+        self.manifest = suit.Manifest(envelope.manifest)
+
+    def _require_accepted(self, envelope, accepted):
+        """Row 1: with no anchor to judge by, only the confirmed release that the ratchet names may boot."""
+        is_known = self.status.state == codes.SLOT_CONFIRMED and envelope.digest == accepted
+        if not is_known or not envelope.is_whole():
+            raise ManifestError(codes.REASON_UNAUTHORISED, "no anchor, and not what the ratchet names")
+
+    def _require_signed(self, envelope, anchor, verify):
+        if envelope.digest in anchor.barred:
+            raise ManifestError(codes.REASON_BARRED, "barred by the anchor")
+        install_set, boot_sets = anchor.role(codes.ROLE_APP_RELEASE)
+        sets = [install_set]
+        if self.status.state == codes.SLOT_CONFIRMED:
+            sets += boot_sets
+        envelope.authenticate_any(sets, verify)
+
+    def release(self):
+        """Return what the ratchet would hold if this were confirmed, or None."""
+        if self.manifest is None:
+            return None
+        image = self.manifest.image
+        return Release(
+            self.manifest.sequence_number, self.status.digest, self.manifest.version, (image.digest, image.size)
+        )
+
+    def validate(self, ids, accepted):
+        """Judge the rest of ok(slot): device, image, epoch; sets `fault`."""
+        if self.manifest is None:
+            return
+        try:
+            suit.execute(self.manifest, self.manifest.validate, ids, self._match)
+            if epoch(self.manifest.sequence_number) < epoch(accepted.sequence):
+                raise ManifestError(codes.REASON_EPOCH_LOW, "epoch below the ratchet's")
+        except PawlError as error:
+            self.fault = error.code
+
+    def _match(self, effect):
+        parameters = effect.parameters
+        return self.slot.image_matches(
+            parameters[codes.PARAMETER_IMAGE_DIGEST], parameters[codes.PARAMETER_IMAGE_SIZE]
+        )
+
+    def facts(self, recorded):
+        """Return SlotFacts from the marks as they are now; `recorded` is R as the ratchet's cells hold it."""
+        self.status = self.slot.status()
+        release = self.release()
+        is_recorded = release is None or higher(recorded, release) == recorded
+        return boot.SlotFacts(
+            self.status.state,
+            self.status.digest,
+            release.sequence if release else 0,
+            self.status.trials,
+            self.fault,
+            release is not None,
+            self.status.is_settled and is_recorded,
+        )
+
+
+class Bootloader:
+    """One boot: after `settle`, `decision` says what runs; `faults` are (slot, reason) to be reported."""
+
+    def __init__(self, storage, verify):
+        self.verify = verify
+        self.identity = storage.identity()
+        self.ratchet = storage.ratchet()
+        self.anchor = storage.anchor(self.ratchet.reading.anchor, verify)
+        self.faults = []
+        recorded = self.ratchet.reading.roles.get(codes.IMAGE_APP)
+        digest = recorded.digest if recorded else None
+        self.candidates = [Candidate(slot, self.anchor, digest, verify) for slot in storage.slots]
+        self.accepted = self._reading(recorded)
+        for candidate in self.candidates:
+            candidate.validate(self.identity.ids, self.accepted)
+
+    def _reading(self, recorded):
+        """Return R: the maximum of the cells, the provisioned floor, and authentic confirmed slots."""
+        reading = higher(recorded, floor(self.identity.floor[codes.IMAGE_APP]))
+        for candidate in self.candidates:
+            if candidate.status.state == codes.SLOT_CONFIRMED:
+                reading = higher(reading, candidate.release())
+        return reading
+
+    def settle(self):
+        """Follow the table until a row boots something; return that Decision."""
+        for _ in range(_ROUNDS_MAX):
+            recorded = self.ratchet.reading.roles.get(codes.IMAGE_APP)
+            facts = [candidate.facts(recorded) for candidate in self.candidates]
+            decision = boot.decide(self._without_stuck(facts), self.accepted.digest)
+            if decision.action not in (boot.FAIL, boot.TRY, boot.FINISH):
+                return decision
+            if self._perform(decision) and decision.action == boot.TRY:
+                return decision
+        raise AssertionError("the boot table did not settle")
+
+    def _without_stuck(self, facts):
+        """A slot whose mark can't be written counts as failed for this boot; a stuck append as done."""
+        stuck = [slot for slot, reason in self.faults if reason == codes.REASON_MARK_FAILED]
+        for name in stuck:
+            is_confirmed = facts[name].state == codes.SLOT_CONFIRMED
+            state = codes.SLOT_CONFIRMED if is_confirmed else codes.SLOT_FAILED
+            facts[name] = boot.SlotFacts(state, *facts[name][1:6], True)
+        return facts
+
+    def _perform(self, decision):
+        candidate = self.candidates[decision.slot]
+        try:
+            if decision.action == boot.FAIL:
+                candidate.slot.mark_failed(decision.reason)
+                self.faults.append((decision.slot, decision.reason))
+            elif decision.action == boot.TRY:
+                candidate.slot.mark_trial()
+            else:
+                self.confirm(decision.slot)
+        except StorageError:
+            self.faults.append((decision.slot, codes.REASON_MARK_FAILED))
+            return False
+        return True
+
+    def target(self, running):
+        """Return the slot that an install goes into: never the one that runs (policy row 16)."""
+        if running in (codes.RUNNING_A, codes.RUNNING_B):
+            return self.candidates[1 - running].slot
+        one, other = self.candidates
+        if self.accepted.digest in (one.status.digest, other.status.digest) and self.accepted.digest:
+            return (other if one.status.digest == self.accepted.digest else one).slot
+        sequences = [candidate.manifest.sequence_number if candidate.manifest else 0 for candidate in (one, other)]
+        return (one if sequences[0] < sequences[1] else other).slot
+
+    def confirm(self, name):
+        """Confirm a slot: both units, then the ratchet. Done again after a cut, it finishes what is missing."""
+        candidate = self.candidates[name]
+        candidate.slot.mark_confirmed()
+        anchor = (self.anchor.version, self.anchor.digest) if self.anchor else None
+        self.ratchet.advance(merge(self.ratchet.reading, Reading({codes.IMAGE_APP: candidate.release()}, anchor)))
+        self.accepted = higher(self.accepted, candidate.release())

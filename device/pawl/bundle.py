@@ -1,0 +1,92 @@
+"""A release as people hand it over: the envelope with index and image integrated as text-keyed members.
+
+`open_bundle` is the device's verifier on the whole file. Every byte of it must be signed, or be bound by what is
+signed: members the manifest doesn't call for, and signatures of nobody known, are refused.
+"""
+
+from pawl import cbor, codes, cose, index, suit
+from pawl.errors import ManifestError
+
+
+class Bundle:
+    """An authentic, complete release: `envelope`, `manifest`, `index`, and the bytes of both index and image."""
+
+    def __init__(self, envelope):
+        self.envelope = envelope
+        self.manifest = suit.Manifest(envelope.manifest)
+        digest = index.digest_of(self.manifest.image.uri)
+        self.index_digest = digest
+        self.index_bytes = _member(envelope, "#i:" + index.b64u(digest))
+        self.image = _member(envelope, self.manifest.image.uri)
+        if len(envelope.payloads) != 2 or envelope.severed:
+            raise ManifestError(codes.REASON_UNSIGNED_BYTES, "a member that the manifest does not call for")
+        self.index = index.read(self.index_bytes, self.manifest.image.uri, self.manifest.image.size)
+        if len(self.image) != self.index.size:
+            raise ManifestError(codes.REASON_IMAGE_SIZE, "image is not of the size that was signed")
+
+    def block(self, number):
+        """Return block `number` as a view of the image."""
+        start = number * codes.BLOCK_BYTES
+        return self.image[start : start + self.index.block_size(number)]
+
+    def require_blocks(self):
+        """Raise unless every block is the one that the index binds."""
+        for number in range(self.index.blocks):
+            if not self.index.has_block(number, self.block(number)):
+                raise ManifestError(codes.REASON_BLOCK_DIGEST, "block %d" % number)
+
+    def wire_envelope(self):
+        """Return the envelope as devices receive it: authentication and manifest only."""
+        return envelope_of(self.envelope.authentication, self.envelope.manifest)
+
+
+def _member(envelope, key):
+    if key not in envelope.payloads:
+        raise ManifestError(codes.REASON_PAYLOAD_MISSING, "no member " + key)
+    return envelope.payloads[key]
+
+
+def envelope_of(authentication, manifest, members=None):
+    """Return the encoded envelope with text-keyed members, if any."""
+    parts = {codes.ENVELOPE_AUTHENTICATION: authentication, codes.ENVELOPE_MANIFEST: manifest}
+    parts.update(members or {})
+    return cbor.encode(cbor.Tag(codes.TAG_SUIT_ENVELOPE, parts))
+
+
+def open_bundle(raw, anchor, verify):
+    """Return the Bundle in a file that the anchor's install set signed and that holds nothing else.
+
+    Raises:
+        ManifestError: with the first reason found, in the order signature, manifest, index, blocks, image.
+    """
+    envelope = suit.Envelope(raw)
+    if envelope.digest in anchor.barred:
+        raise ManifestError(codes.REASON_BARRED, "barred by the anchor")
+    install_set = anchor.role(codes.ROLE_APP_RELEASE)[0]
+    envelope.authenticate(install_set, verify)
+    _require_known_signers(envelope, install_set, verify)
+    bundle = Bundle(envelope)
+    bundle.require_blocks()
+    suit.execute(bundle.manifest, bundle.manifest.validate, suit.identity_of(bundle.manifest), _matcher(bundle))
+    return bundle
+
+
+def _matcher(bundle):
+    def match(effect):
+        image = bundle.manifest.image
+        wanted = effect.parameters[codes.PARAMETER_IMAGE_DIGEST]
+        return image.digest == wanted and suit.sha256(bundle.image) == wanted
+
+    return match
+
+
+def _require_known_signers(envelope, key_set, verify):
+    """Every signature in the file counts, once, and they are sorted: so no byte of it is anybody's choice."""
+    left = list(key_set.keys)
+    last = b""
+    for raw in envelope.blocks:
+        signer = cose.signer(cose.read_sign1(raw), left, envelope.digest_item, b"", verify)
+        if signer is None or bytes(raw) <= last:
+            raise ManifestError(codes.REASON_SURPLUS_SIGNATURE, "signature of no known key, twice, or out of order")
+        left.pop(signer)
+        last = bytes(raw)

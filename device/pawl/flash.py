@@ -1,0 +1,99 @@
+"""Flash as the device sees it: NOR rules, bounded regions, and every write read back.
+
+A `Flash` of a port has `erase_bytes`, `program_bytes` (both in bytes, uniform) and three methods:
+
+    view(offset, size) -> memoryview of what is stored, without a copy
+    program(offset, data)           data is whole program units; bits only fall
+    erase(offset)                   one sector, to 0xFF
+
+A `Region` is the only way the rest of the package touches it.
+"""
+
+from pawl import codes
+from pawl.compat import const
+from pawl.errors import StorageError
+
+ERASED = const(0xFF)
+_CHUNK = const(256)
+
+
+def check_program(old, new):
+    """Assert the one rule of NOR flash: programming only lets bits fall, and only whole buffers of equal size."""
+    assert len(old) == len(new), "program of another size"
+    wanted = int.from_bytes(new, "big")
+    assert wanted & int.from_bytes(old, "big") == wanted, "a bit would have to rise: erase first"
+
+
+class MemoryFlash:
+    """NOR flash in a bytearray: what a flash image is made in on a host, and what tests run on."""
+
+    def __init__(self, size, erase_bytes=4096, program_bytes=32):
+        self.erase_bytes = erase_bytes
+        self.program_bytes = program_bytes
+        self.store = bytearray(size)
+        for offset in range(0, size, erase_bytes):
+            self.erase(offset)
+
+    def view(self, offset, size):
+        """Return a view of the stored bytes."""
+        return memoryview(self.store)[offset : offset + size]
+
+    def program(self, offset, data):
+        """Program whole units under the NOR rule."""
+        assert offset % self.program_bytes == 0 and len(data) % self.program_bytes == 0, "not whole units"
+        check_program(self.view(offset, len(data)), data)
+        self.store[offset : offset + len(data)] = data
+
+    def erase(self, offset):
+        """Erase the sector that begins at `offset`."""
+        assert offset % self.erase_bytes == 0, "not a sector"
+        self.store[offset : offset + self.erase_bytes] = b"\xff" * self.erase_bytes
+
+
+class Region:
+    """A run of whole sectors; raises StorageError for anything outside it or not kept."""
+
+    def __init__(self, flash, start, size):
+        self.flash = flash
+        self.start = start
+        self.size = size
+        self._erased = bytes((ERASED,)) * _CHUNK
+
+    def _check(self, offset, size):
+        if offset < 0 or size < 0 or offset + size > self.size:
+            raise StorageError(codes.REASON_FLASH_RANGE, "outside the region")
+
+    def view(self, offset, size):
+        """Return the stored bytes as a view: valid until they are written."""
+        self._check(offset, size)
+        return self.flash.view(self.start + offset, size)
+
+    def is_erased(self, offset, size):
+        """Return whether every byte reads as erased."""
+        view = self.view(offset, size)
+        for at in range(0, size, _CHUNK):
+            part = view[at : at + _CHUNK]
+            if part != self._erased[: len(part)]:
+                return False
+        return True
+
+    def program(self, offset, data):
+        """Program erased bytes, padded to whole units with the erased value, and read them back."""
+        pad = -len(data) % self.flash.program_bytes
+        if pad:
+            data = bytes(data) + self._erased[:pad]
+        self._check(offset, len(data))
+        if not self.is_erased(offset, len(data)):
+            raise StorageError(codes.REASON_FLASH_PROGRAM, "the bytes are not erased")
+        self.flash.program(self.start + offset, data)
+        if self.view(offset, len(data)) != data:
+            raise StorageError(codes.REASON_FLASH_READ_BACK, "flash did not keep what was programmed")
+
+    def erase(self, offset=0, size=None):
+        """Erase the sectors of a span (the whole region by default) and check that they are."""
+        size = self.size - offset if size is None else size
+        self._check(offset, size)
+        for at in range(offset, offset + size, self.flash.erase_bytes):
+            self.flash.erase(self.start + at)
+        if not self.is_erased(offset, size):
+            raise StorageError(codes.REASON_FLASH_READ_BACK, "flash did not erase")

@@ -1,0 +1,69 @@
+"""Fixed cells in two halves of a region: appended one after the other, read as a set, never rewritten in place.
+
+A torn append leaves one unreadable cell. When all cells are used, a half that doesn't hold what must be kept is
+erased: so the newest value is in flash at every moment.
+"""
+
+from pawl import codes, records
+from pawl.errors import StorageError
+
+
+class Journal:
+    """The cells of one region; `magic` is 4 bytes, `cell_bytes` holds one record."""
+
+    def __init__(self, region, magic, cell_bytes):
+        self.region = region
+        self.magic = magic
+        self.cell_bytes = cell_bytes
+        self.half_bytes = region.size // 2
+
+    def _cells(self, half):
+        start = half * self.half_bytes
+        return range(start, start + self.half_bytes, self.cell_bytes)
+
+    def _body(self, offset):
+        return records.read(self.region, offset, self.magic, self.cell_bytes)
+
+    def bodies(self):
+        """Yield the body of every valid cell, in no order that means anything."""
+        for half in (0, 1):
+            for offset in self._cells(half):
+                body = self._body(offset)
+                if body is not None:
+                    yield body
+
+    def append(self, body, kept):
+        """Write `body`; `kept` is the body that must stay readable until it is written (None if there is none)."""
+        records.write(self.region, self._room(kept), self.magic, body)
+
+    def _room(self, kept):
+        for half in (0, 1):
+            for offset in self._cells(half):
+                if self.region.is_erased(offset, self.cell_bytes):
+                    return offset
+        for half in (0, 1):
+            if kept is None or self._holds(1 - half, kept):
+                self.region.erase(half * self.half_bytes, self.half_bytes)
+                return half * self.half_bytes
+        raise StorageError(codes.REASON_RATCHET_ROOM, "no cell holds what must be kept")
+
+    def _holds(self, half, body):
+        for offset in self._cells(half):
+            if self._body(offset) == body:
+                return True
+        return False
+
+
+class Counter:
+    """A number that only rises, one step at a time: how often the device booted."""
+
+    def __init__(self, region):
+        self.journal = Journal(region, b"PWCT", 64)
+        self.value = max([0] + [int.from_bytes(body, "big") for body in self.journal.bodies()])
+
+    def step(self):
+        """Raise the number by one, in flash first; return it."""
+        kept = self.value.to_bytes(8, "big") if self.value else None
+        self.journal.append((self.value + 1).to_bytes(8, "big"), kept)
+        self.value += 1
+        return self.value

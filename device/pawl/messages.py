@@ -1,0 +1,208 @@
+"""Offers, hellos and reports: their bytes, for the side that writes them and the side that reads them.
+
+Formats: `docs/protocol.md`. A reader raises on anything the format doesn't name; nothing is acted on here.
+"""
+
+from collections import namedtuple
+
+from pawl import cbor, codes, cose
+from pawl.compat import const
+from pawl.errors import ManifestError, OfferError
+from pawl.ratchet import encode_release, read_release
+
+_FORMAT = const(1)
+NONCE_BYTES = const(16)
+
+# anchor: (version, digest); digest, attempt, delay_s: None if not given
+Offer = namedtuple(
+    "Offer", ("device", "nonce", "number", "time", "anchor", "action", "digest", "attempt", "delay_s")
+)
+# slots: {image: [(state, digest, sequence), (…)]}; failed: [(digest, attempts, reason)]
+Hello = namedtuple(
+    "Hello",
+    (
+        "nonce",
+        "agent",
+        "anchor",
+        "ratchets",
+        "slots",
+        "running",
+        "failed",
+        "ids",
+        "encodings",
+        "boots",
+        "time_floor",
+        "refusals",
+    ),
+)
+# accepted: (nonce, number) of the newest accepted offer, or None
+Report = namedtuple(
+    "Report", ("device", "boots", "number", "accepted", "ratchets", "running", "event", "reason", "suit_report")
+)
+
+
+def write_offer(offer):
+    """Return the content of an offer, to be signed as attached payload."""
+    values = list(offer)
+    values[4] = list(offer.anchor)
+    return cbor.encode({label + 1: value for label, value in enumerate(values) if value is not None})
+
+
+def open_offer(buf, directors, verify):
+    """Return the Offer in a message that one of the director's keys signed, or raise OfferError."""
+    try:
+        if len(buf) > codes.OFFER_MAX_BYTES:
+            raise ManifestError(codes.REASON_TOO_LARGE, "offer is too large")
+        return _read_offer(cose.open_attached(buf, directors, codes.AAD_OFFER, verify))
+    except ManifestError as error:
+        raise OfferError(codes.REASON_OFFER_SIGNATURE, error.detail) from None
+
+
+def _anchor_reference(reader):
+    reader.array(2)
+    return reader.uint(), reader.bytes_of(32)
+
+
+_OFFER_READERS = (
+    lambda reader: reader.text(),
+    lambda reader: reader.bytes_of(NONCE_BYTES),
+    lambda reader: reader.uint(),
+    lambda reader: reader.uint(),
+    _anchor_reference,
+    lambda reader: reader.uint(),
+    lambda reader: reader.bytes_of(32),
+    lambda reader: reader.uint(),
+    lambda reader: reader.uint(),
+)
+
+
+def _read_fields(buf, readers, required):
+    """Read a map whose labels count from 1, each by its reader; missing ones at the end are None."""
+    reader = cbor.Reader(buf)
+    values = [None] * len(readers)
+    for label in reader.keys():
+        if not isinstance(label, int) or not 1 <= label <= len(readers):
+            raise cbor.malformed("unknown label")
+        values[label - 1] = readers[label - 1](reader)
+    reader.end()
+    if None in values[:required]:
+        raise cbor.malformed("a field is missing")
+    return values
+
+
+def _read_offer(content):
+    offer = Offer(*_read_fields(content, _OFFER_READERS, 6))
+    if offer.action > codes.OFFER_HOLD or (offer.action == codes.OFFER_INSTALL and offer.digest is None):
+        raise cbor.malformed("not an action")
+    return offer
+
+
+def write_hello(hello):
+    """Return the bytes of a hello."""
+    values = list(hello)
+    values[1] = list(hello.agent)
+    values[2] = list(hello.anchor)
+    values[3] = {image: encode_release(hello.ratchets[image]) for image in hello.ratchets}
+    values[4] = {image: [list(slot) for slot in hello.slots[image]] for image in hello.slots}
+    values[6] = [list(entry) for entry in hello.failed]
+    values[7] = list(hello.ids)
+    return cbor.encode({label + 1: value for label, value in enumerate([_FORMAT] + values)})
+
+
+def _format(reader):
+    if reader.uint() != _FORMAT:
+        raise cbor.malformed("another format")
+    return _FORMAT
+
+
+def _agent(reader):
+    reader.array(2)
+    return reader.text(), reader.uint()
+
+
+def _ratchets(reader):
+    return {image: read_release(reader) for image in reader.keys()}
+
+
+def _slot(reader):
+    reader.array(3)
+    state = reader.uint()
+    digest = None if reader.is_nil() else reader.bytes_of(32)
+    return state, digest, None if reader.is_nil() else reader.uint()
+
+
+def _slots(reader):
+    return {image: [_slot(reader) for _ in range(reader.array(2))] for image in reader.keys()}
+
+
+def _failed_entry(reader):
+    reader.array(3)
+    return reader.bytes_of(32), reader.uint(), reader.uint()
+
+
+def _ids(reader):
+    reader.array(2)
+    return reader.bytes_of(16), reader.bytes_of(16)
+
+
+_HELLO_READERS = (
+    _format,
+    lambda reader: reader.bytes_of(NONCE_BYTES),
+    _agent,
+    _anchor_reference,
+    _ratchets,
+    _slots,
+    lambda reader: reader.uint(),
+    lambda reader: [_failed_entry(reader) for _ in range(reader.array())],
+    _ids,
+    lambda reader: reader.uint(),
+    lambda reader: reader.uint(),
+    lambda reader: reader.uint(),
+    lambda reader: {code: reader.uint() for code in reader.keys()},
+)
+
+
+def read_hello(buf):
+    """Return the Hello in a message of at most 2 KiB; it is not signed: nothing but a nonce is to be believed."""
+    if len(buf) > codes.HELLO_MAX_BYTES:
+        raise ManifestError(codes.REASON_TOO_LARGE, "hello is too large")
+    return Hello(*_read_fields(buf, _HELLO_READERS, len(_HELLO_READERS))[1:])
+
+
+def write_report(report):
+    """Return the content of a report, to be signed as attached payload by the device's report key."""
+    values = list(report)
+    values[3] = None if report.accepted is None else list(report.accepted)
+    values[4] = {image: encode_release(report.ratchets[image]) for image in report.ratchets}
+    if report.suit_report is None:
+        values.pop()
+    return cbor.encode({label + 1: value for label, value in enumerate(values)})
+
+
+def _accepted(reader):
+    if reader.is_nil():
+        return ()
+    reader.array(2)
+    return reader.bytes_of(NONCE_BYTES), reader.uint()
+
+
+_REPORT_READERS = (
+    lambda reader: reader.text(),
+    lambda reader: reader.uint(),
+    lambda reader: reader.uint(),
+    _accepted,
+    _ratchets,
+    lambda reader: reader.uint(),
+    lambda reader: reader.uint(),
+    lambda reader: reader.uint(),
+    lambda reader: bytes(reader.bytes()),
+)
+
+
+def open_report(buf, key, verify):
+    """Return the Report in a message of at most 4 KiB that the device's report key signed."""
+    if len(buf) > codes.REPORT_MAX_BYTES:
+        raise ManifestError(codes.REASON_TOO_LARGE, "report is too large")
+    values = _read_fields(cose.open_attached(buf, [key], codes.AAD_REPORT, verify), _REPORT_READERS, 8)
+    values[3] = values[3] or None
+    return Report(*values)

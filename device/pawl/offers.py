@@ -1,0 +1,61 @@
+"""Rows 1-3 of the install policy: which offers a device follows. One nonce is open at a time.
+
+A nonce opens at a check-in and closes at the next one or at reset; under it, numbers only rise.
+"""
+
+from pawl import codes, messages
+from pawl.errors import OfferError
+
+
+class Offers:
+    """The open nonce, the newest number under it, and the offer that is in force."""
+
+    def __init__(self, device, anchor, verify):
+        self.device = device
+        self.anchor = anchor
+        self.verify = verify
+        self.nonce = None
+        self.number = None
+        self.current = None
+        self.time_floor = anchor.issued if anchor else 0
+
+    def open(self, nonce):
+        """Open a nonce; the one before it is closed."""
+        self.nonce = nonce
+        self.number = None
+
+    def accept(self, raw):
+        """Return the Offer that becomes current, or raise OfferError: then nothing changed."""
+        if self.anchor is None:
+            raise OfferError(codes.REASON_ANCHOR_BEHIND, "no readable trust anchor")
+        offer = messages.open_offer(raw, self.anchor.directors, self.verify)
+        self._require_fresh(offer)
+        self._require_anchor(offer)
+        self.number = offer.number
+        self.current = offer
+        self.time_floor = max(self.time_floor, offer.time)
+        return offer
+
+    def _require_fresh(self, offer):
+        if offer.device != self.device:
+            raise OfferError(codes.REASON_OFFER_DEVICE, "made for another device")
+        if offer.nonce != self.nonce:
+            raise OfferError(codes.REASON_OFFER_NONCE, "its nonce is not open")
+        if self.number is not None and offer.number <= self.number:
+            raise OfferError(codes.REASON_OFFER_COUNTER, "not newer than the last one")
+
+    def _require_anchor(self, offer):
+        version, digest = offer.anchor
+        if version > self.anchor.version:
+            raise OfferError(codes.REASON_ANCHOR_BEHIND, "the director has a newer anchor")
+        if version == self.anchor.version and digest != self.anchor.digest:
+            raise OfferError(codes.REASON_ANCHOR_FORK, "another anchor of the same version")
+
+    def accepted(self):
+        """Return (nonce, number) of the newest accepted offer, as reports carry it, or None."""
+        return (self.current.nonce, self.current.number) if self.current else None
+
+    def allows(self, digest):
+        """Return whether an offer accepted since reset asks for this release now."""
+        current = self.current
+        return current is not None and current.action == codes.OFFER_INSTALL and current.digest == digest

@@ -1,0 +1,1 @@
+"""One folder a port: the only code that touches hardware, sockets or clocks."""

@@ -1,0 +1,44 @@
+"""The unix board's flash: a file that is written by the rules of NOR, and read through a mapping."""
+
+import os
+
+from pawl.flash import check_program
+from pawl.ports.unix import layout
+
+_ERASED_SECTOR = b"\xff" * layout.ERASE_BYTES
+
+
+class FileFlash:
+    """Flash in a file; `mapped` is a view of the same file, so that images run in place."""
+
+    erase_bytes = layout.ERASE_BYTES
+    program_bytes = layout.PROGRAM_BYTES
+
+    def __init__(self, path, mapped):
+        self.file = open(path, "r+b")
+        self.mapped = memoryview(mapped)
+
+    def view(self, offset, size):
+        """Return what is stored, without a copy."""
+        return self.mapped[offset : offset + size]
+
+    def program(self, offset, data):
+        """Program whole units; a bit that would rise is our mistake."""
+        assert offset % self.program_bytes == 0 and len(data) % self.program_bytes == 0, "not whole units"
+        check_program(self.view(offset, len(data)), data)
+        self._write(offset, data)
+
+    def erase(self, offset):
+        """Erase one sector."""
+        assert offset % self.erase_bytes == 0, "not a sector"
+        self._write(offset, _ERASED_SECTOR)
+
+    def _write(self, offset, data):
+        self.file.seek(offset)
+        self.file.write(data)
+        self.file.flush()
+
+
+def size_of(path):
+    """Return the size of a file in bytes."""
+    return os.stat(path)[6]

@@ -1,0 +1,89 @@
+"""Boot of the unix board: judge the slots, mount the verified one at /app, run it beside the agent."""
+
+import asyncio
+import sys
+import vfs
+
+from pawl import boot, codes, p256, trust
+from pawl.agent import Agent
+from pawl.bootloader import Bootloader
+from pawl.compat import const
+from pawl.errors import PawlError
+from pawl.ports.unix import layout
+from pawl.ports.unix.flash import FileFlash
+from pawl.ports.unix.port import Port
+from pawl.storage import Storage
+
+_FEED_S = const(1)
+_CRASH_EXIT_CODE = const(1)
+
+
+def verify(key, message, signature):
+    """Check an ECDSA signature; keys of other kinds never verify on this port."""
+    return key.kty == codes.KTY_EC2 and p256.verify(key.x, key.y, message, signature)
+
+
+def run(flash_path, mapped, watchdog):
+    """Boot from a flash file that is also mapped as a bytearray; returns only by a reset."""
+    port = Port(watchdog)
+    port.feed()
+    storage = Storage(FileFlash(flash_path, mapped), layout.REGIONS)
+    counter = storage.boot_counter()
+    boots = counter.step()
+    loader = Bootloader(storage, verify)
+    decision = loader.settle()
+    running = codes.RUNNING_RECOVERY if decision.slot is None else decision.slot
+    port.log("boot %d row %d slot %s" % (boots, decision.row, "AB-"[running]))
+    application = _mount(loader.candidates[running]) if decision.action != boot.RECOVER else None
+    asyncio.run(_main(port, loader, running, boots, application))
+
+
+def _mount(candidate):
+    """Mount exactly the verified bytes of a slot at /app, behind the agent on the path."""
+    size = candidate.manifest.image.size
+    vfs.mount(vfs.VfsRom(candidate.slot.image.view(0, size)), "/app")
+    sys.path.append("/app")
+    return "main"
+
+
+async def _main(port, loader, running, boots, name):
+    application = Application(port, name)
+    agent = Agent(port, loader, running, boots, application.is_healthy)
+    asyncio.create_task(_feed(port))
+    asyncio.create_task(application.run())
+    await agent.run()
+
+
+async def _feed(port):
+    while True:
+        port.feed()
+        await asyncio.sleep(_FEED_S)
+
+
+class Application:
+    """The application in the slot: module `main`, whose coroutine `main()`, if it has one, runs beside the agent."""
+
+    def __init__(self, port, name):
+        self.port = port
+        self.name = name
+        self.is_started = name is None
+
+    def is_healthy(self):
+        """Return whether it was started and has not crashed: a crash resets the device at once."""
+        return self.is_started
+
+    async def run(self):
+        """Run it; when it crashes, say so and reset: a trial is used up, a confirmed one starts again."""
+        if self.name is None:
+            return
+        try:
+            module = __import__(self.name)
+            self.is_started = True
+            if hasattr(module, "main"):
+                await module.main()
+        except PawlError:
+            raise
+        except Exception as error:
+            self.port.log("application crashed")
+            sys.print_exception(error)
+            self.port.reset()

@@ -1,0 +1,138 @@
+"""TLS connection of the unix port as a stream adapter; MicroPython only (`tls` is its C module).
+
+Refuses to connect without checking chain and server name: there is no switch. TLS 1.2 at least, P-256 certificates
+and keys in DER. Every fault is a TransportError that names the cause and the next step.
+
+    stream = await connect("10.0.0.2", 8883, "updates.example", [ca], certificate, key, 20)
+"""
+
+import asyncio
+import tls
+
+from pawl import codes
+from pawl.errors import TransportError
+
+_FAULTS = (OSError, ValueError, EOFError)
+
+_TCP_CAUSES = {
+    110: "no answer: check address, port and network",
+    111: "connection refused: does the server run, and on this port?",
+    113: "no route to the server: check the network",
+    -2: "unknown host name: check it and the DNS",
+}
+_FIRST_OF_MBEDTLS = -256  # its error numbers are below; errno is above
+_ENDED_BY_SERVER = (32, 104, -0x7280)  # broken pipe, reset, mbedTLS: end of the stream without a goodbye
+_TLS_ALERT = -0x7780  # mbedTLS: the server sent a fatal alert
+_REFUSED = "it may not know our certificate, see its log"
+_NO_TLS = "is this the TLS port, and does it speak TLS 1.2?"
+_CERTIFICATE_WORDS = (
+    (
+        "not correctly signed by the trusted CA",
+        "the server's CA isn't in the trust anchor, or memory ran out in the handshake",
+    ),
+    ("Common Name", "the certificate is for another server: check the server name"),
+    ("expired", "renew the server's certificate"),
+    ("in the future", "check the server's clock"),
+)
+
+
+async def connect(host, port, server_name, ca_der, cert_der, key_der, timeout_s):
+    """Return a stream once the TCP connection stands; `ca_der` is a list of 1 to 4 CA certificates.
+
+    The TLS handshake runs with the first write, because the `tls` module doesn't tell when it is over: its faults come
+    out of the first `drain`. The name is looked up by the system, which blocks and isn't bounded by `timeout_s`.
+    Raises TransportError: REASON_LINK_TLS if the other side isn't trusted or doesn't trust us, else REASON_LINK_LOST.
+    """
+    context = _context(ca_der, cert_der, key_der)
+    try:
+        return await asyncio.wait_for(_open(context, host, port, server_name), timeout_s)
+    except asyncio.TimeoutError:
+        raise TransportError(
+            codes.REASON_LINK_LOST, "no connection in %d s: check address and port" % timeout_s
+        )
+    except _FAULTS as error:
+        raise _named(error, False)
+
+
+def _context(ca_der, cert_der, key_der):
+    context = tls.SSLContext(tls.PROTOCOL_TLS_CLIENT)
+    context.verify_mode = tls.CERT_REQUIRED
+    try:
+        for certificate in ca_der:
+            context.load_verify_locations(certificate)  # each call adds one
+        context.load_cert_chain(cert_der, key_der)
+    except ValueError as error:
+        raise TransportError(codes.REASON_LINK_TLS, "%s: DER expected, P-256" % error)
+    return context
+
+
+async def _open(context, host, port, server_name):
+    stream, _ = await asyncio.open_connection(host, port, context, server_name)
+    try:
+        stream.s.readinto(bytearray(1))  # sends the ClientHello, or raises why TCP didn't connect
+    except _FAULTS:
+        stream.s.close()
+        raise
+    return TlsStream(stream)
+
+
+def _named(error, is_handshake_over):
+    """Return the TransportError for what the socket or mbedTLS raised."""
+    if isinstance(error, ValueError):
+        return TransportError(codes.REASON_LINK_TLS, _certificate_fault(str(error)))
+    number = error.args[0] if isinstance(error, OSError) and error.args else 0
+    if number in _ENDED_BY_SERVER:
+        if is_handshake_over:
+            return TransportError(codes.REASON_LINK_LOST, "the server closed the connection")
+        # It may have sent an alert that was lost, because we were still writing.
+        return TransportError(codes.REASON_LINK_TLS, "the server ended the handshake: " + _REFUSED)
+    if number <= _FIRST_OF_MBEDTLS:
+        words = str(error.args[1]) if len(error.args) > 1 else "mbedTLS -0x%04x" % -number
+        return TransportError(
+            codes.REASON_LINK_TLS, words + ": " + (_REFUSED if number == _TLS_ALERT else _NO_TLS)
+        )
+    words = _TCP_CAUSES.get(number) or "%s %s" % (type(error).__name__, error)
+    return TransportError(codes.REASON_LINK_LOST, words)
+
+
+def _certificate_fault(words):
+    for phrase, next_step in _CERTIFICATE_WORDS:
+        if phrase in words:
+            return "%s (%s)" % (words.strip(), next_step)
+    return words.strip()
+
+
+class TlsStream:
+    """What the MQTT client reads and writes; faults come out as TransportError."""
+
+    def __init__(self, stream):
+        self._stream = stream
+        self._is_handshake_over = False
+
+    async def readinto(self, view):
+        """Read at least one byte, or 0 when the server closed."""
+        try:
+            while (got := await self._stream.readinto(view)) is None:
+                pass  # a TLS record that isn't whole yet
+        except _FAULTS as error:
+            raise _named(error, self._is_handshake_over)
+        return got
+
+    def write(self, packet):
+        """Write what the socket takes now and keep the rest for `drain`."""
+        try:
+            self._stream.write(packet)
+        except _FAULTS as error:
+            raise _named(error, self._is_handshake_over)
+
+    async def drain(self):
+        """Return when everything written was handed to the system; the first time, the handshake is over then."""
+        try:
+            await self._stream.drain()
+        except _FAULTS as error:
+            raise _named(error, self._is_handshake_over)
+        self._is_handshake_over = True
+
+    def close(self):
+        """Close the connection; a second call does nothing."""
+        self._stream.s.close()

@@ -1,0 +1,56 @@
+"""What the agent asks of the unix board: connection, randomness, ticks, reset, log."""
+
+import os
+import sys
+import time
+
+from pawl import mqtt, p256
+from pawl.compat import const
+from pawl.ports.unix import layout, net
+
+_KEEPALIVE_S = const(60)
+_PACKET_MAX_BYTES = const(20480)
+_CONNECT_TIMEOUT_S = const(20)
+
+
+class Port:
+    """The unix board. `watchdog` is the file that feeding writes to."""
+
+    def __init__(self, watchdog):
+        self.watchdog = watchdog
+
+    ticks_ms = staticmethod(time.ticks_ms)
+    ticks_diff = staticmethod(time.ticks_diff)
+    random = staticmethod(os.urandom)
+    sign = staticmethod(p256.sign)
+
+    async def connect(self, identity, anchor):
+        """Return a function that makes the MQTT client of a new TLS connection, given `on_message`."""
+        stream = await net.connect(
+            identity.host,
+            identity.port,
+            identity.server_name,
+            anchor.ca,
+            identity.certificate,
+            identity.tls_key,
+            _CONNECT_TIMEOUT_S,
+        )
+
+        def make_client(on_message):
+            return mqtt.Client(
+                stream, identity.device, _KEEPALIVE_S, _PACKET_MAX_BYTES, on_message, time.ticks_ms
+            )
+
+        return make_client
+
+    def reset(self):
+        """Reset the board: the launcher starts it again."""
+        sys.exit(layout.RESET_EXIT_CODE)
+
+    def feed(self):
+        """Feed the watchdog."""
+        self.watchdog.write(b".")
+
+    def log(self, text):
+        """Write one line to the console."""
+        print("pawl:", text)

@@ -1,0 +1,107 @@
+"""One connection to the broker: what is published, what is asked for, and the newest offer that arrived.
+
+Retained messages are fetched by subscribing to their topics, a window at a time; each is handed to its handler
+in the reader's call, so a block is checked and written before the next one is read.
+"""
+
+import asyncio
+
+from pawl import codes
+from pawl.compat import const
+from pawl.errors import ManifestError, PawlError, TransportError
+
+WINDOW = const(8)
+_ANSWER_TIMEOUT_S = const(30)
+
+
+class Session:
+    """Wraps an MQTT client made by `make_client(on_message)`."""
+
+    def __init__(self, make_client, offer_topic):
+        self.client = make_client(self._on_message)
+        self.offer_topic = offer_topic
+        self.offer = None
+        self.fault = None
+        self._handlers = {}
+        self._news = asyncio.Event()
+        self._reader = None
+
+    async def open(self):
+        """Connect, start reading, subscribe to this device's offers."""
+        await self.client.connect()
+        self._reader = asyncio.create_task(self._read())
+        await self.client.subscribe([self.offer_topic], 1)
+
+    async def _read(self):
+        try:
+            await self.client.run()
+        except PawlError as error:
+            self.fault = error
+        self.fault = self.fault or TransportError(codes.REASON_LINK_LOST, "the broker closed the connection")
+        self._news.set()
+
+    def close(self):
+        """Drop the connection."""
+        if self._reader is not None:
+            self._reader.cancel()
+        self.client.close()
+
+    async def _on_message(self, topic, payload, _):
+        if topic == self.offer_topic:
+            if len(payload) <= codes.OFFER_MAX_BYTES:
+                self.offer = bytes(payload)
+        elif topic in self._handlers:
+            try:
+                self._handlers[topic](payload)
+            except PawlError as error:
+                self.fault = self.fault or error
+            self._handlers.pop(topic)
+        self._news.set()
+
+    async def _wait(self, is_done, timeout_s):
+        while not is_done():
+            if self.fault is not None:
+                fault = self.fault
+                if not isinstance(fault, TransportError):
+                    self.fault = None
+                raise fault
+            self._news.clear()
+            try:
+                await asyncio.wait_for(self._news.wait(), timeout_s)
+            except asyncio.TimeoutError:
+                raise TransportError(codes.REASON_LINK_TIMEOUT, "no answer from the broker") from None
+
+    async def fetch(self, handlers):
+        """Fetch retained messages: `handlers` is a list of at most WINDOW (topic, handler(payload view)).
+
+        Raises what a handler raised, or TransportError if a message does not come.
+        """
+        topics = [pair[0] for pair in handlers]
+        for topic, handler in handlers:
+            self._handlers[topic] = handler
+        await self.client.subscribe(topics, 0)
+        try:
+            await self._wait(lambda: not self._handlers, _ANSWER_TIMEOUT_S)
+        finally:
+            self._handlers.clear()
+        if self.fault is not None:
+            await self._wait(lambda: False, 0)
+        await self.client.unsubscribe(topics)
+
+    async def fetch_one(self, topic, most):
+        """Return one retained message of at most `most` bytes as a copy."""
+        got = []
+
+        def keep(payload):
+            if len(payload) > most:
+                raise ManifestError(codes.REASON_TOO_LARGE, topic)
+            got.append(bytes(payload))
+
+        await self.fetch([(topic, keep)])
+        return got[0]
+
+    async def next_offer(self, timeout_s):
+        """Return the newest offer that has not been taken yet, as a copy."""
+        await self._wait(lambda: self.offer is not None, timeout_s)
+        offer, self.offer = self.offer, None
+        return offer

@@ -1,0 +1,136 @@
+"""A slot: image, envelope, status page; and what its marks say after any cut.
+
+The page begins with the manifest digest, and every mark's check value covers that digest, so marks of one
+release mean nothing for another. A mark is one program unit, never programmed twice: what is neither erased
+nor valid was torn. Marks with a second unit can be repeated once. Layout: `docs/protocol.md`, status page.
+"""
+
+from collections import namedtuple
+
+from pawl import codes, records
+from pawl.compat import const, sha256
+from pawl.errors import StorageError
+
+TRIALS_MAX = const(3)
+UNIT_BYTES = const(32)
+_HEADER_BYTES = const(64)
+_MAGIC = b"PWPG"
+_ENVELOPE_MAGIC = b"PWEN"
+
+# First unit of each mark, behind the header's two.
+_WRITTEN = const(2)
+_PENDING = const(3)
+_TRIAL = const(4)
+_CONFIRMED = const(7)
+_FAILED = const(9)
+
+_NO_MARK = const(-1)
+_TORN = const(-2)
+
+# state: SLOT_*; trials: units used, torn ones too; is_settled: no unit of `confirmed` left to write;
+# reason: of a failure
+Status = namedtuple("Status", ("state", "digest", "trials", "is_settled", "reason"))
+_EMPTY = Status(codes.SLOT_EMPTY, None, 0, False, 0)
+
+
+class Slot:
+    """One slot over its three regions; `name` is RUNNING_A or RUNNING_B."""
+
+    def __init__(self, name, page, envelope, image):
+        self.name = name
+        self.page = page
+        self.envelope_region = envelope
+        self.image = image
+
+    def status(self):
+        """Read the page: a Status, empty if the header is torn or absent."""
+        digest = self._digest()
+        if digest is None:
+            return _EMPTY
+        failures = [self._mark(digest, _FAILED + i) for i in (0, 1)]
+        confirmations = [self._mark(digest, _CONFIRMED + i) for i in (0, 1)]
+        trials = len([1 for i in range(TRIALS_MAX) if self._mark(digest, _TRIAL + i) != _NO_MARK])
+        if max(failures) >= 0:
+            state = codes.SLOT_FAILED
+        elif max(confirmations) >= 0:
+            state = codes.SLOT_CONFIRMED
+        elif trials:
+            state = codes.SLOT_TRIAL
+        elif self._mark(digest, _PENDING) >= 0:
+            state = codes.SLOT_PENDING
+        else:
+            state = codes.SLOT_WRITTEN if self._mark(digest, _WRITTEN) >= 0 else codes.SLOT_EMPTY
+        return Status(state, digest, trials, _NO_MARK not in confirmations, max(failures + [0]))
+
+    def _digest(self):
+        header = self.page.view(0, _HEADER_BYTES)
+        if header[32:36] != _MAGIC or sha256(header[:56])[:8] != header[56:]:
+            return None
+        return bytes(header[:32])
+
+    def _unit(self, digest, number, value):
+        raw = bytes((number, 0)) + value.to_bytes(2, "big") + bytes(20)
+        return raw + sha256(digest + raw)[:8]
+
+    def _mark(self, digest, number):
+        """Return the value of a mark, or that it is absent or torn."""
+        unit = self.page.view(number * UNIT_BYTES, UNIT_BYTES)
+        value = int.from_bytes(unit[2:4], "big")
+        if unit == self._unit(digest, number, value):
+            return value
+        return _NO_MARK if self.page.is_erased(number * UNIT_BYTES, UNIT_BYTES) else _TORN
+
+    def _program(self, first, count, value=0):
+        """Program a mark in the first free one of its `count` units."""
+        digest = self._digest()
+        for number in range(first, first + count):
+            if digest is not None and self._mark(digest, number) == _NO_MARK:
+                self.page.program(number * UNIT_BYTES, self._unit(digest, number, value))
+                return
+        raise StorageError(codes.REASON_MARK_FAILED, "no unit left for the mark")
+
+    def begin(self, digest, envelope):
+        """Give the slot to a release: from here on its old marks are gone."""
+        self.page.erase()
+        header = digest + _MAGIC + bytes(20)
+        self.page.program(0, header + sha256(header)[:8])
+        records.replace(self.envelope_region, _ENVELOPE_MAGIC, envelope)
+
+    def envelope(self):
+        """Return the stored envelope, or None."""
+        return records.load(self.envelope_region, _ENVELOPE_MAGIC)
+
+    def mark_written(self):
+        """Say that the image was written whole and read back."""
+        self._program(_WRITTEN, 1)
+
+    def mark_pending(self):
+        """Say that the next boot may try this slot."""
+        self._program(_PENDING, 1)
+
+    def mark_trial(self):
+        """Use up one trial."""
+        self._program(_TRIAL, TRIALS_MAX)
+
+    def mark_confirmed(self):
+        """Complete the two units of `confirmed`; either one means set."""
+        while not self.status().is_settled:
+            self._program(_CONFIRMED, 2)
+        if self.status().state != codes.SLOT_CONFIRMED:
+            raise StorageError(codes.REASON_MARK_FAILED, "both units of confirmed are torn")
+
+    def mark_failed(self, reason):
+        """Say that this release must never boot from here, and why."""
+        self._program(_FAILED, 2, reason)
+
+    def write_block(self, offset, block):
+        """Write one block into the image, unless it is there already; erases only what it needs to."""
+        if self.image.view(offset, len(block)) == block:
+            return
+        if not self.image.is_erased(offset, len(block)):
+            self.image.erase(offset, codes.BLOCK_BYTES)
+        self.image.program(offset, block)
+
+    def image_matches(self, digest, size):
+        """Return whether the image's first `size` bytes have this SHA-256."""
+        return size <= self.image.size and sha256(self.image.view(0, size)) == digest

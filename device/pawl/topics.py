@@ -1,0 +1,28 @@
+"""MQTT topics, written once for both sides; digests as base64url, numbers in decimal."""
+
+from pawl.index import b64u
+
+
+def up(partition, device, kind):
+    """Return where a device publishes: `kind` is hello, report or log."""
+    return "pawl/d/%d/%s/up/%s" % (partition, device, kind)
+
+
+def offer(partition, device):
+    """Return where a device is sent its offers."""
+    return "pawl/d/%d/%s/offer" % (partition, device)
+
+
+def release(digest):
+    """Return where the envelope with this manifest digest is retained."""
+    return "pawl/r/" + b64u(digest)
+
+
+def index(digest):
+    """Return where the index with this digest is retained."""
+    return "pawl/b/%s/i" % b64u(digest)
+
+
+def block(digest, variant, number):
+    """Return where one block is retained, under the digest of its index."""
+    return "pawl/b/%s/%d/%d" % (b64u(digest), variant, number)

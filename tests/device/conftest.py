@@ -1,0 +1,89 @@
+"""Runs each device test twice: pytest on CPython, and one more item per test that ran inside MicroPython.
+
+One MicroPython process runs a whole module. A test whose line is missing from its output was not reached: it fails.
+"""
+
+import ast
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+HERE = Path(__file__).resolve().parent
+MICROPYTHON = ROOT / "build" / "micropython" / "micropython"
+RUNNER = HERE / "run_on_micropython.py"
+HEAP = "2m"
+TIMEOUT_S = 120
+
+sys.path.insert(0, str(HERE))
+
+
+class MicroPythonFailure(Exception):
+    """What MicroPython printed about a test that did not pass."""
+
+
+class MicroPythonModule(pytest.File):
+    """A test module as MicroPython sees it."""
+
+    def collect(self):
+        tree = ast.parse(self.path.read_text())
+        for node in tree.body:
+            if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
+                yield MicroPythonItem.from_parent(self, name=f"{node.name}[micropython]", test=node.name)
+
+    def results(self):
+        """Return {test: lines of output, the verdict first}; runs the module once."""
+        if not hasattr(self, "_results"):
+            self._results = self._run()
+        return self._results
+
+    def _run(self):
+        environment = dict(os.environ, MICROPYPATH=f"{ROOT / 'device'}:{HERE}:.frozen")
+        command = [MICROPYTHON, "-X", f"heapsize={HEAP}", RUNNER, self.path.stem]
+        ran = subprocess.run(
+            command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=TIMEOUT_S, check=False
+        )
+        blocks = ran.stdout.split("TEST ")[1:]
+        found = {block.split("\n", 1)[0]: block.split("\n", 1)[1] for block in blocks}
+        self.rest = f"exit code {ran.returncode}\n{ran.stdout}{ran.stderr}"
+        return found
+
+
+class MicroPythonItem(pytest.Item):
+    """The verdict of one test inside MicroPython."""
+
+    def __init__(self, *, test, **rest):
+        super().__init__(**rest)
+        self.test = test
+
+    def runtest(self):
+        output = self.parent.results().get(self.test)
+        if output is None:
+            raise MicroPythonFailure(f"not reached: {self.parent.rest}")
+        for line in output.splitlines():
+            verdict, _, rest = line.partition(" ")
+            if verdict == "PASS":
+                return
+            if verdict == "SKIP":
+                pytest.skip(rest)
+            if verdict == "FAIL":
+                break
+        raise MicroPythonFailure(output if "FAIL" in output else f"{output}\n{self.parent.rest}")
+
+    def repr_failure(self, excinfo, style=None):
+        if isinstance(excinfo.value, MicroPythonFailure):
+            return str(excinfo.value)
+        return super().repr_failure(excinfo, style)
+
+    def reportinfo(self):
+        return self.path, None, self.name
+
+
+def pytest_collect_file(file_path, parent):
+    """Collect every device test module a second time, for MicroPython."""
+    if file_path.parent == HERE and file_path.match("test_*.py"):
+        return MicroPythonModule.from_parent(parent, path=file_path)
+    return None

@@ -1,0 +1,81 @@
+"""The boot table: total, and each row where DESIGN's Boot says it is."""
+
+from pawl import boot, codes
+
+STATES = (
+    codes.SLOT_EMPTY,
+    codes.SLOT_WRITTEN,
+    codes.SLOT_PENDING,
+    codes.SLOT_TRIAL,
+    codes.SLOT_CONFIRMED,
+    codes.SLOT_FAILED,
+)
+D1 = b"\x01" * 32
+D2 = b"\x02" * 32
+
+
+def slot(state, sequence=1, trials=0, fault=0, is_authentic=True, is_finished=True, digest=D1):
+    """Return facts of one slot."""
+    return boot.SlotFacts(state, digest, sequence, trials, fault, is_authentic, is_finished)
+
+
+def decide(a, b, accepted=D1):
+    """Return the decision as (row, action, slot, reason)."""
+    return tuple(boot.decide((a, b), accepted))
+
+
+EMPTY = slot(codes.SLOT_EMPTY)
+PENDING = codes.SLOT_PENDING
+TRIAL = codes.SLOT_TRIAL
+CONFIRMED = codes.SLOT_CONFIRMED
+FALLBACK = codes.REASON_FALLBACK
+
+
+def test_rows():
+    """Each row of the table, with its slot and reason."""
+    for a, b, expected in (
+        (slot(PENDING, fault=11), slot(CONFIRMED), (2, boot.FAIL, 0, 11)),
+        (slot(CONFIRMED), slot(TRIAL, fault=74), (2, boot.FAIL, 1, 74)),
+        (slot(TRIAL, trials=3), EMPTY, (3, boot.FAIL, 0, codes.REASON_TRIALS)),
+        (slot(TRIAL, trials=2), EMPTY, (5, boot.TRY, 0, 0)),
+        (slot(PENDING, 1), slot(TRIAL, 2), (4, boot.FAIL, 0, codes.REASON_ORDER)),
+        (slot(PENDING, 2), slot(PENDING, 1), (4, boot.FAIL, 1, codes.REASON_ORDER)),
+        (slot(PENDING, 1), slot(PENDING, 1), (4, boot.FAIL, 1, codes.REASON_ORDER)),
+        (slot(CONFIRMED, 1), slot(PENDING, 2), (5, boot.TRY, 1, 0)),
+        (slot(CONFIRMED, is_finished=False), EMPTY, (6, boot.FINISH, 0, 0)),
+        (slot(CONFIRMED, fault=74, is_finished=False), EMPTY, (6, boot.FINISH, 0, 0)),
+        (slot(CONFIRMED, is_finished=False, is_authentic=False, fault=11), EMPTY, (8, boot.RECOVER, None, 0)),
+        (slot(CONFIRMED, 1), slot(CONFIRMED, 2, digest=D2), (7, boot.BOOT, 1, FALLBACK)),
+        (slot(CONFIRMED, 2), slot(CONFIRMED, 1, digest=D2), (7, boot.BOOT, 0, 0)),
+        (slot(CONFIRMED, 1), slot(CONFIRMED, 1, digest=D2), (7, boot.BOOT, 0, 0)),
+        (slot(CONFIRMED, 2, fault=74), slot(CONFIRMED, 1, digest=D2), (7, boot.BOOT, 1, FALLBACK)),
+        (slot(CONFIRMED), slot(codes.SLOT_FAILED), (7, boot.BOOT, 0, 0)),
+        (slot(codes.SLOT_WRITTEN), slot(codes.SLOT_FAILED), (8, boot.RECOVER, None, 0)),
+        (EMPTY, EMPTY, (8, boot.RECOVER, None, 0)),
+    ):
+        assert decide(a, b) == expected, (a, b)
+
+
+def every_slot():
+    """Yield every combination of facts that differs in a way the table could see."""
+    for state in STATES:
+        for trials in (0, 2, 3):
+            for fault in (0, 74):
+                for is_finished in (True, False):
+                    for sequence in (1, 2):
+                        yield slot(state, sequence, trials, fault, True, is_finished)
+
+
+def test_table_is_total_and_safe():
+    """Whatever the pages say: one row applies; what boots is confirmed or on a trial it has left, and not at fault."""
+    rows = set()
+    for a in every_slot():
+        for b in every_slot():
+            decision = boot.decide((a, b), D1)
+            rows.add(decision.row)
+            if decision.action in (boot.TRY, boot.BOOT):
+                chosen = (a, b)[decision.slot]
+                assert not chosen.fault
+                assert chosen.state in (PENDING, TRIAL) if decision.action == boot.TRY else chosen.state == CONFIRMED
+                assert chosen.trials < 3 or chosen.state != TRIAL
+    assert rows == {2, 3, 4, 5, 6, 7, 8}

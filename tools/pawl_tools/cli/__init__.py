@@ -1,0 +1,35 @@
+"""The `pawl` command: parses arguments, calls the library, prints. Exit codes: 0 done, 1 refused, 2 unusable."""
+
+import sys
+
+import typer
+
+from pawl_tools.cli import device, keys, release, trust
+from pawl_tools.errors import ToolError
+
+app = typer.Typer(
+    help="Signed, one-way, power-cut-safe updates for MicroPython fleets.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.add_typer(keys.app, name="keys")
+app.add_typer(keys.authorities, name="ca")
+app.add_typer(trust.app, name="trust")
+app.add_typer(release.app, name="release")
+app.add_typer(device.app, name="device")
+app.command("pack")(release.pack)
+app.command("verify")(release.verify)
+app.command("provision")(device.provision)
+app.command("demo")(device.demo)
+
+
+def main() -> None:
+    """Run the command; what can't go on is one line with the cause and the next step."""
+    try:
+        app()
+    except ToolError as error:
+        print(f"pawl: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,40 @@
+"""Reading and writing the files that commands are given."""
+
+import json
+from pathlib import Path
+
+from pawl_tools.errors import ToolError
+
+FILE_MAX_BYTES = 64 * 1024 * 1024
+
+
+def read(path: Path) -> bytes:
+    """Return a file of at most 64 MiB."""
+    try:
+        if path.stat().st_size > FILE_MAX_BYTES:
+            raise ToolError(f"{path} is larger than {FILE_MAX_BYTES} bytes: no release is")
+        return path.read_bytes()
+    except OSError as error:
+        raise ToolError(f"cannot read {path}: {error.strerror}") from None
+
+
+def write(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all."""
+    partial = path.with_name(path.name + ".partial")
+    try:
+        partial.write_bytes(content)
+        partial.replace(path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise ToolError(f"cannot write {path}: {error.strerror}") from None
+
+
+def show(facts: dict[str, object], *, as_json: bool) -> None:
+    """Print facts as JSON, or as aligned lines."""
+    if as_json:
+        print(json.dumps(facts, indent=2))
+        return
+    width = max(len(name) for name in facts)
+    for name, value in facts.items():
+        text = ", ".join(str(item) for item in value) if isinstance(value, list) else value
+        print(f"{name:<{width}}  {text}")

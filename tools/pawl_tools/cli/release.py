@@ -1,0 +1,137 @@
+"""`pawl pack`, `pawl release` and `pawl verify`: from a folder of Python to a release that a device would install."""
+
+import json as json_format
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pawl_tools.cli import files
+from pawl_tools.errors import ToolError
+
+app = typer.Typer(help="Signed releases.", no_args_is_help=True)
+
+_COUNTER_MAX = 2**32
+
+
+def pack(
+    folder: Annotated[Path, typer.Argument(help="Application: a folder with main.py")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Where the ROMFS image goes")],
+) -> None:
+    """Compile an application and pack it into a ROMFS image; the same folder gives the same bytes."""
+    from pawl_tools import pack as packing  # noqa: PLC0415 (imports in commands: `--help` must not wait for them)
+    from pawl_tools import toolchain  # noqa: PLC0415
+
+    image = packing.pack_application(folder, toolchain.find())
+    files.write(out, image)
+    print(f"{out}: {len(image)} bytes")
+
+
+@app.command()
+def sign(
+    image: Annotated[Path, typer.Argument(help="Image that `pawl pack` made")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Where the release (*.pawl) goes")],
+    key: Annotated[list[Path], typer.Option(help="Private release key; repeat for several signatures")],
+    sequence: Annotated[int, typer.Option(help="Counter within the epoch: higher than any release before")],
+    version: Annotated[str, typer.Option(help="Version for people, such as 1.4.0")],
+    vendor: Annotated[str, typer.Option(help="Vendor's domain name, or a UUID")],
+    device_class: Annotated[str, typer.Option("--class", help="Device class within the vendor, or a UUID")],
+    epoch: Annotated[int, typer.Option(help="Epoch: raising it stops every release before")] = 0,
+) -> None:
+    """Sign an image as a release; the same input gives the same bytes."""
+    from pawl_tools import identifiers, keys, release  # noqa: PLC0415
+
+    if not 0 <= sequence < _COUNTER_MAX or not 0 <= epoch < _COUNTER_MAX:
+        raise ToolError("--sequence and --epoch each fit 32 bits")
+    vendor_id = identifiers.vendor_id(vendor)
+    statement = release.Statement(
+        sequence=epoch << 32 | sequence,
+        version=release.parse_version(version),
+        vendor=vendor_id,
+        device_class=identifiers.class_id(vendor_id, device_class),
+    )
+    bundle = release.build(files.read(image), statement, [keys.FileSigner(path) for path in key])
+    files.write(out, bundle)
+    print(f"{out}: {len(bundle)} bytes")
+
+
+@app.command()
+def show(
+    path: Annotated[Path, typer.Argument(help="Release (*.pawl)")],
+    *,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON")] = False,
+) -> None:
+    """Print what a release says of itself. Checks no signature: `pawl verify` does."""
+    from pawl import suit  # noqa: PLC0415
+    from pawl.errors import PawlError  # noqa: PLC0415
+    from pawl.index import b64u  # noqa: PLC0415
+    from pawl.names import reason_name  # noqa: PLC0415
+
+    try:
+        envelope = suit.Envelope(files.read(path))
+        manifest = suit.Manifest(envelope.manifest)
+    except PawlError as error:
+        raise ToolError(f"{path} is not a release: {reason_name(error.code)} ({error.detail})") from None
+    vendor, device_class = suit.identity_of(manifest)
+    facts: dict[str, object] = {
+        "digest": b64u(envelope.digest),
+        "epoch": manifest.sequence_number >> 32,
+        "sequence": manifest.sequence_number % _COUNTER_MAX,
+        "version": ".".join(str(number) for number in manifest.version),
+        "vendor": vendor.hex(),
+        "class": device_class.hex(),
+        "image bytes": manifest.image.size,
+        "image digest": b64u(manifest.image.digest),
+        "signatures": len(envelope.blocks),
+        "members": sorted(envelope.payloads),
+    }
+    files.show(facts, as_json=json)
+
+
+def verify(
+    release: Annotated[Path, typer.Argument(help="Release (*.pawl)")],
+    trust: Annotated[Path, typer.Option(help="Trust anchor file")],
+    installed_sequence: Annotated[
+        int | None, typer.Option(help="What the device has confirmed: a counter within --epoch")
+    ] = None,
+    epoch: Annotated[int | None, typer.Option(help="Epoch that the device has confirmed")] = None,
+    vendor: Annotated[str | None, typer.Option(help="Vendor of the device: domain name or UUID")] = None,
+    device_class: Annotated[
+        str | None, typer.Option("--class", help="Class of the device within the vendor, or a UUID")
+    ] = None,
+    *,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON")] = False,
+) -> None:
+    """Run the device's verifier: exit 0 accepted, 1 refused (with the reason), 2 unusable arguments or files."""
+    from pawl.errors import PawlError  # noqa: PLC0415
+    from pawl.index import b64u  # noqa: PLC0415
+    from pawl_tools import trust as trusting  # noqa: PLC0415
+    from pawl_tools import verification  # noqa: PLC0415
+
+    device = verification.DeviceState.parse(installed_sequence, epoch, vendor, device_class)
+    anchor = trusting.load(files.read(trust))
+    try:
+        accepted = verification.judge(files.read(release), anchor, device)
+    except PawlError as error:
+        _refuse(error, as_json=json)
+    facts: dict[str, object] = {
+        "accepted": True,
+        "digest": b64u(accepted.digest),
+        "epoch": accepted.sequence >> 32,
+        "sequence": accepted.sequence % _COUNTER_MAX,
+        "version": ".".join(str(number) for number in accepted.version),
+        "image bytes": accepted.size,
+    }
+    files.show(facts, as_json=json)
+
+
+def _refuse(error: "PawlError", *, as_json: bool) -> None:  # noqa: F821
+    from pawl.names import reason_name  # noqa: PLC0415
+
+    reason = reason_name(error.code)
+    if as_json:
+        facts = {"accepted": False, "reason": reason, "code": error.code, "detail": error.detail}
+        print(json_format.dumps(facts, indent=2))
+    print(f"refused: {reason} ({error.code}): {error.detail}", file=sys.stderr)
+    raise typer.Exit(1)

@@ -1,0 +1,126 @@
+"""Makes a device: its flash image, with identity, trust anchor and factory release, and the files to run it with.
+
+The flash image is written by the device's own code. What a server has to know goes to `enrolment.json`, which holds no
+secret; `flash.bin` holds the device's private keys and is for its owner's eyes only.
+"""
+
+import base64
+import json
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from pawl import bundle, codes, identity, p256, suit
+from pawl.errors import ManifestError
+from pawl.flash import MemoryFlash
+from pawl.names import reason_name
+from pawl.ports.host.verifier import verify
+from pawl.ports.unix import layout
+from pawl.storage import Storage
+from pawl.trust import Anchor
+from pawl_tools import pki, trust
+from pawl_tools.errors import ToolError
+
+DEVICE_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+CERTIFICATE_DAYS = 3650
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DevicePlan:
+    """Who a device is to be; `vendor` and `device_class` have 16 bytes."""
+
+    device: str
+    vendor: bytes
+    device_class: bytes
+    host: str
+    port: int
+    server_name: str
+
+    def __post_init__(self) -> None:
+        """Refuse an id that could not be a certificate's name and a topic's level."""
+        if not DEVICE_ID.fullmatch(self.device):
+            raise ToolError(f"{self.device!r} is no device id: use a-z, 0-9 and -, at most 63, not - first")
+
+
+def plan_for(release: bytes, *, device: str, host: str, port: int, server_name: str) -> DevicePlan:
+    """Return the plan of a device of the vendor and class that its factory release is made for."""
+    try:
+        vendor, device_class = suit.identity_of(suit.Manifest(suit.Envelope(release).manifest))
+    except ManifestError as error:
+        raise ToolError(f"the factory release is refused: {reason_name(error.code)} ({error.detail})") from None
+    return DevicePlan(
+        device=device, vendor=vendor, device_class=device_class, host=host, port=port, server_name=server_name
+    )
+
+
+def provision(folder: Path, plan: DevicePlan, anchor_file: bytes, release: bytes, ca: pki.Identity) -> None:
+    """Write `flash.bin` and `enrolment.json` of a new device into a new folder."""
+    anchor = trust.load(anchor_file)
+    factory = _factory_release(release, anchor)
+    report_key = p256.generate(os.urandom)
+    certificate = pki.issue(ca, plan.device, days=CERTIFICATE_DAYS)
+    values = {
+        "device": plan.device,
+        "vendor": plan.vendor,
+        "class_id": plan.device_class,
+        "certificate": certificate.certificate_der(),
+        "tls_key": certificate.key_der(),
+        "host": plan.host,
+        "port": plan.port,
+        "server_name": plan.server_name,
+        "report_key": report_key,
+        "anchor_file": anchor_file,
+        "floor": {codes.IMAGE_APP: factory.manifest.sequence_number},
+    }
+    with _new_folder(folder):
+        pki.write_private(folder / "flash.bin", flash_image(values, factory))
+        (folder / "enrolment.json").write_text(json.dumps(_enrolment(plan, report_key), indent=2) + "\n")
+
+
+@contextmanager
+def _new_folder(folder: Path) -> Iterator[None]:
+    try:
+        folder.mkdir(parents=True)
+    except FileExistsError:
+        raise ToolError(f"{folder} exists: a device is provisioned once, choose another folder") from None
+    except OSError as error:
+        raise ToolError(f"cannot make {folder}: {error.strerror}") from None
+    yield
+
+
+def _factory_release(raw: bytes, anchor: Anchor) -> bundle.Bundle:
+    try:
+        return bundle.open_bundle(raw, anchor, verify)
+    except ManifestError as error:
+        raise ToolError(f"the factory release is refused: {reason_name(error.code)} ({error.detail})") from None
+
+
+def flash_image(values: dict[str, object], factory: bundle.Bundle) -> bytes:
+    """Return the content of a device's flash: the factory release is in slot A, confirmed."""
+    flash = MemoryFlash(layout.FLASH_BYTES, layout.ERASE_BYTES, layout.PROGRAM_BYTES)
+    storage = Storage(flash, layout.REGIONS)
+    identity.write(storage.regions["identity"], values)
+    storage.write_anchor(values["anchor_file"])
+    slot = storage.slots[codes.RUNNING_A]
+    if factory.index.size > slot.image.size:
+        raise ToolError(f"the factory release has {factory.index.size} bytes, a slot {slot.image.size}")
+    slot.begin(factory.envelope.digest, factory.wire_envelope())
+    for number in range(factory.index.blocks):
+        slot.write_block(number * codes.BLOCK_BYTES, factory.block(number))
+    slot.mark_written()
+    slot.mark_confirmed()
+    return bytes(flash.store)
+
+
+def _enrolment(plan: DevicePlan, report_key: bytes) -> dict[str, object]:
+    x, y = p256.public_key(report_key)
+    return {
+        "device": plan.device,
+        "partition": identity.partition_of(plan.device),
+        "vendor": plan.vendor.hex(),
+        "class": plan.device_class.hex(),
+        "report_key": {"x": base64.b64encode(x).decode(), "y": base64.b64encode(y).decode()},
+    }

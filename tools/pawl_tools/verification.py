@@ -1,0 +1,105 @@
+"""`pawl verify`: the device's verifier and install policy on a bundle, for a device described in numbers."""
+
+from dataclasses import dataclass
+
+from pawl import bundle, codes, policy, ratchet, suit
+from pawl.errors import ManifestError
+from pawl.ports.host.verifier import verify
+from pawl.trust import Anchor
+from pawl_tools import identifiers
+from pawl_tools.errors import ToolError
+
+_UNKNOWN_DIGEST = bytes(32)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceState:
+    """What is known of the device: its ratchet, its identifiers (16 bytes each), None where nothing is.
+
+    `is_floor`: the number was only provisioned, no release of it was ever confirmed.
+    """
+
+    installed_sequence: int | None = None
+    is_floor: bool = False
+    vendor: bytes | None = None
+    device_class: bytes | None = None
+
+    @classmethod
+    def parse(
+        cls, counter: int | None, epoch: int | None, vendor: str | None, device_class: str | None
+    ) -> "DeviceState":
+        """Return the state that a person describes; a counter of 2^32 or more is a whole sequence number."""
+        if device_class is not None and vendor is None:
+            raise ToolError("--class is a name within a vendor: give --vendor too")
+        vendor_bytes = None if vendor is None else identifiers.vendor_id(vendor)
+        return cls(
+            installed_sequence=_sequence(counter, epoch),
+            is_floor=counter is None,
+            vendor=vendor_bytes,
+            device_class=None if device_class is None else identifiers.class_id(vendor_bytes or b"", device_class),
+        )
+
+
+def _sequence(counter: int | None, epoch: int | None) -> int | None:
+    if counter is None and epoch is None:
+        return None
+    counter, epoch = counter or 0, epoch or 0
+    if not 0 <= epoch < 1 << 32 or not 0 <= counter < 1 << 64:
+        raise ToolError("--epoch fits 32 bits, --installed-sequence 32 (or 64, with the epoch in its upper half)")
+    if counter >> 32 not in (0, epoch) and epoch:
+        raise ToolError("--installed-sequence has another epoch in its upper half than --epoch")
+    return epoch << 32 | counter
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accepted:
+    """A release that the described device would install."""
+
+    digest: bytes
+    sequence: int
+    version: tuple[int, ...]
+    size: int
+
+
+def judge(raw: bytes, anchor: Anchor, device: DeviceState) -> Accepted:
+    """Return what the release is, if the device would install it; raise ManifestError with its reason if not."""
+    release = bundle.open_bundle(raw, anchor, verify)
+    manifest = release.manifest
+    _require_fitting(manifest, device)
+    image = manifest.image
+    wanted = ratchet.Release(
+        manifest.sequence_number, release.envelope.digest, manifest.version, (image.digest, image.size)
+    )
+    decision = policy.decide(_facts(wanted, device))
+    if decision.action == policy.REFUSE:
+        raise ManifestError(decision.reason, "refused by the install policy, row " + str(decision.row))
+    return Accepted(
+        digest=wanted.digest, sequence=wanted.sequence, version=tuple(manifest.version), size=image.size
+    )
+
+
+def _require_fitting(manifest: suit.Manifest, device: DeviceState) -> None:
+    vendor, device_class = suit.identity_of(manifest)
+    ids = (device.vendor or vendor, device.device_class or device_class)
+    suit.execute(manifest, [], ids, None)
+
+
+def _facts(wanted: ratchet.Release, device: DeviceState) -> policy.Facts:
+    return policy.Facts(
+        accepted=_accepted(device),
+        release=wanted,
+        has_offer=True,
+        is_trial=False,
+        unauthorised=codes.REASON_OK,
+        unfit=codes.REASON_OK,
+        running=None,
+        failures=0,
+        attempt=1,
+        is_held=False,
+    )
+
+
+def _accepted(device: DeviceState) -> ratchet.Release:
+    """A device that confirmed a number knows what it confirmed: another release of that number is a reuse of it."""
+    sequence = device.installed_sequence or 0
+    return ratchet.floor(sequence) if device.is_floor else ratchet.Release(sequence, _UNKNOWN_DIGEST, None, None)
