@@ -80,28 +80,32 @@ class Agent:
 
     async def _online(self):
         """Return the session, opened and checked in if it wasn't."""
-        if self.session is None:
+        session = self.session
+        if session is None:
             make_client = await self.port.connect(self.identity, self.loader.anchor)
-            self.session = Session(make_client, topics.offer(self.identity.partition, self.identity.device))
-            await self.session.open()
-            await self._check_in()
+            session = Session(make_client, topics.offer(self.identity.partition, self.identity.device))
+            self.session = session
+            await session.open()
+            await self._check_in(session)
             self._pause_s = 1
-        return self.session
+        return session
 
     def _up(self, kind):
         return topics.up(self.identity.partition, self.identity.device, kind)
 
-    async def _check_in(self):
-        """Open a nonce and say hello; after the first one of a boot, tell what the boot found."""
+    async def _check_in(self, session):
+        """Tell what the boot found, once; then open a nonce and say hello: an offer answers what was told."""
+        if not self._has_told_boot:
+            await self._tell_boot(session)
+            self._has_told_boot = True
         self.offers.open(self.port.random(messages.NONCE_BYTES))
-        await self.session.client.publish(self._up("hello"), messages.write_hello(self._hello()))
-        if self._has_told_boot:
-            return
+        await session.client.publish(self._up("hello"), messages.write_hello(self._hello()))
+
+    async def _tell_boot(self, session):
         for _, reason in self.loader.faults:
-            await self._report(codes.EVENT_REVERTED, reason)
+            await self._report(session, codes.EVENT_REVERTED, reason)
         if not self.loader.faults and not self._is_trial():
-            await self._report(codes.EVENT_STARTED, codes.REASON_OK)
-        self._has_told_boot = True
+            await self._report(session, codes.EVENT_STARTED, codes.REASON_OK)
 
     def _hello(self):
         slots = []
@@ -131,7 +135,7 @@ class Agent:
     def _ratchets(self):
         return {codes.IMAGE_APP: self.loader.accepted}
 
-    async def _report(self, event, reason):
+    async def _report(self, session, event, reason):
         self._reports += 1
         content = messages.write_report(
             messages.Report(
@@ -149,7 +153,7 @@ class Agent:
         message = cose.to_be_signed(cose.protected_header(codes.ALG_ESP256), codes.AAD_REPORT, content)
         signature = self.port.sign(self.identity.report_key, message)
         signed = cose.write_sign1(codes.ALG_ESP256, content, signature, False)
-        await self.session.client.publish(self._up("report"), signed)
+        await session.client.publish(self._up("report"), signed)
 
     async def _idle(self):
         session = await self._online()
@@ -158,10 +162,7 @@ class Agent:
         except OfferError as error:
             self._count(error.code)
             return lifecycle.NOTHING
-        if offer.action != codes.OFFER_INSTALL:
-            return lifecycle.NOTHING
-        self.job = Job(self.loader, self.running, offer)
-        return lifecycle.OFFERED
+        return lifecycle.OFFERED if offer.action == codes.OFFER_INSTALL else lifecycle.NOTHING
 
     def _count(self, reason):
         self.refusals[reason] = self.refusals.get(reason, 0) + 1
@@ -169,9 +170,11 @@ class Agent:
 
     async def _download(self):
         session = await self._online()
-        job = self.job
-        job.read(await session.fetch_one(topics.release(job.offer.digest), codes.ENVELOPE_MAX_BYTES))
-        decision = job.decide(self.offers.allows(job.offer.digest))
+        offer = self.offers.current
+        assert offer is not None, "DOWNLOAD follows an accepted offer only"
+        raw = await session.fetch_one(topics.release(offer.digest), codes.ENVELOPE_MAX_BYTES)
+        job = Job(self.loader, self.running, offer, raw)
+        decision = job.decide(self.offers.allows(offer.digest))
         self.reason = decision.reason
         if decision.action == policy.REFUSE:
             return lifecycle.REFUSED
@@ -180,13 +183,16 @@ class Agent:
         job.take_slot()
         if decision.action == policy.INSTALL:
             await job.fetch_blocks(session, self._progress)
+        self.job = job
         return lifecycle.COMPLETE
 
     def _progress(self, done, total):
         self.port.log("blocks %d/%d" % (done, total))
 
     async def _install(self):
-        self.reason = self.job.finish(self.offers.allows(self.job.offer.digest))
+        job = self.job
+        assert job is not None, "INSTALL follows DOWNLOAD only"
+        self.reason = job.finish(self.offers.allows(job.offer.digest))
         return lifecycle.REFUSED if self.reason else lifecycle.PENDING
 
     async def _reset(self):
@@ -203,14 +209,13 @@ class Agent:
 
     async def _confirm(self):
         self.loader.confirm(self.running)
-        await self._online()
-        await self._report(codes.EVENT_INSTALLED, codes.REASON_OK)
+        await self._report(await self._online(), codes.EVENT_INSTALLED, codes.REASON_OK)
         return lifecycle.CONFIRMED
 
     async def _fail(self):
-        await self._online()
+        session = await self._online()
         self._count(self.reason)
-        await self._report(codes.EVENT_REFUSED, self.reason)
+        await self._report(session, codes.EVENT_REFUSED, self.reason)
         return lifecycle.REPORTED
 
     async def _clean(self):

@@ -58,7 +58,10 @@ class Candidate:
             return None
         image = self.manifest.image
         return Release(
-            self.manifest.sequence_number, self.status.digest, self.manifest.version, (image.digest, image.size)
+            self.manifest.sequence_number,
+            self.status.digest,
+            self.manifest.version,
+            (image.digest, image.size),
         )
 
     def validate(self, ids, accepted):
@@ -82,7 +85,7 @@ class Candidate:
         """Return SlotFacts from the marks as they are now; `recorded` is R as the ratchet's cells hold it."""
         self.status = self.slot.status()
         release = self.release()
-        is_recorded = release is None or higher(recorded, release) == recorded
+        is_recorded = release is None or (recorded is not None and higher(recorded, release) == recorded)
         return boot.SlotFacts(
             self.status.state,
             self.status.digest,
@@ -112,7 +115,7 @@ class Bootloader:
 
     def _reading(self, recorded):
         """Return R: the maximum of the cells, the provisioned floor, and authentic confirmed slots."""
-        reading = higher(recorded, floor(self.identity.floor[codes.IMAGE_APP]))
+        reading = higher(floor(self.identity.floor[codes.IMAGE_APP]), recorded)
         for candidate in self.candidates:
             if candidate.status.state == codes.SLOT_CONFIRMED:
                 reading = higher(reading, candidate.release())
@@ -134,9 +137,11 @@ class Bootloader:
         """A slot whose mark can't be written counts as failed for this boot; a stuck append as done."""
         stuck = [slot for slot, reason in self.faults if reason == codes.REASON_MARK_FAILED]
         for name in stuck:
-            is_confirmed = facts[name].state == codes.SLOT_CONFIRMED
-            state = codes.SLOT_CONFIRMED if is_confirmed else codes.SLOT_FAILED
-            facts[name] = boot.SlotFacts(state, *facts[name][1:6], True)
+            slot = facts[name]
+            state = codes.SLOT_CONFIRMED if slot.state == codes.SLOT_CONFIRMED else codes.SLOT_FAILED
+            facts[name] = boot.SlotFacts(
+                state, slot.digest, slot.sequence, slot.trials, slot.fault, slot.is_authentic, True
+            )
         return facts
 
     def _perform(self, decision):
@@ -161,7 +166,9 @@ class Bootloader:
         one, other = self.candidates
         if self.accepted.digest in (one.status.digest, other.status.digest) and self.accepted.digest:
             return (other if one.status.digest == self.accepted.digest else one).slot
-        sequences = [candidate.manifest.sequence_number if candidate.manifest else 0 for candidate in (one, other)]
+        sequences = [
+            candidate.manifest.sequence_number if candidate.manifest else 0 for candidate in (one, other)
+        ]
         return (one if sequences[0] < sequences[1] else other).slot
 
     def confirm(self, name):
@@ -169,5 +176,7 @@ class Bootloader:
         candidate = self.candidates[name]
         candidate.slot.mark_confirmed()
         anchor = (self.anchor.version, self.anchor.digest) if self.anchor else None
-        self.ratchet.advance(merge(self.ratchet.reading, Reading({codes.IMAGE_APP: candidate.release()}, anchor)))
+        self.ratchet.advance(
+            merge(self.ratchet.reading, Reading({codes.IMAGE_APP: candidate.release()}, anchor))
+        )
         self.accepted = higher(self.accepted, candidate.release())

@@ -35,7 +35,7 @@ class Bundle:
             if not self.index.has_block(number, self.block(number)):
                 raise ManifestError(codes.REASON_BLOCK_DIGEST, "block %d" % number)
 
-    def wire_envelope(self):
+    def wire_envelope(self) -> bytes:
         """Return the envelope as devices receive it: authentication and manifest only."""
         return envelope_of(self.envelope.authentication, self.envelope.manifest)
 
@@ -46,14 +46,14 @@ def _member(envelope, key):
     return envelope.payloads[key]
 
 
-def envelope_of(authentication, manifest, members=None):
+def envelope_of(authentication, manifest, members=None) -> bytes:
     """Return the encoded envelope with text-keyed members, if any."""
     parts = {codes.ENVELOPE_AUTHENTICATION: authentication, codes.ENVELOPE_MANIFEST: manifest}
     parts.update(members or {})
     return cbor.encode(cbor.Tag(codes.TAG_SUIT_ENVELOPE, parts))
 
 
-def open_bundle(raw, anchor, verify):
+def open_bundle(raw, anchor, verify) -> "Bundle":
     """Return the Bundle in a file that the anchor's install set signed and that holds nothing else.
 
     Raises:
@@ -67,7 +67,9 @@ def open_bundle(raw, anchor, verify):
     _require_known_signers(envelope, install_set, verify)
     bundle = Bundle(envelope)
     bundle.require_blocks()
-    suit.execute(bundle.manifest, bundle.manifest.validate, suit.identity_of(bundle.manifest), _matcher(bundle))
+    suit.execute(
+        bundle.manifest, bundle.manifest.validate, suit.identity_of(bundle.manifest), _matcher(bundle)
+    )
     return bundle
 
 
@@ -87,6 +89,8 @@ def _require_known_signers(envelope, key_set, verify):
     for raw in envelope.blocks:
         signer = cose.signer(cose.read_sign1(raw), left, envelope.digest_item, b"", verify)
         if signer is None or bytes(raw) <= last:
-            raise ManifestError(codes.REASON_SURPLUS_SIGNATURE, "signature of no known key, twice, or out of order")
+            raise ManifestError(
+                codes.REASON_SURPLUS_SIGNATURE, "signature of no known key, twice, or out of order"
+            )
         left.pop(signer)
         last = bytes(raw)

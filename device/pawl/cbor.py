@@ -238,7 +238,7 @@ class Tag:
         self.value = value
 
 
-def head(major, argument):
+def head(major, argument) -> bytes:
     """Return the shortest head of an item."""
     first = major << 5
     if argument < 24:
@@ -249,7 +249,7 @@ def head(major, argument):
     raise ValueError("beyond 64 bits")
 
 
-def encode(value):
+def encode(value) -> bytes:
     """Encode plain Python values and `Tag`; map keys are sorted as RFC 8949 §4.2.1 says."""
     if value is None:
         return b"\xf6"

@@ -4,7 +4,7 @@ Refuses to grow: only names that the rest of the package needs on both interpret
 """
 
 try:
-    from micropython import const
+    from micropython import const  # type: ignore[assignment]
 except ImportError:
 
     def const(value):

@@ -98,17 +98,17 @@ def _protected_algorithm(protected):
     return alg
 
 
-def to_be_signed(protected, aad, payload):
+def to_be_signed(protected, aad, payload) -> bytes:
     """Return the Sig_structure of RFC 9052 §4.4 in its encoded form."""
     return cbor.encode(["Signature1", protected, aad, payload])
 
 
-def protected_header(alg):
+def protected_header(alg) -> bytes:
     """Return the encoded protected header that declares `alg`."""
     return cbor.encode({codes.HEADER_ALG: alg})
 
 
-def write_sign1(alg, payload, signature, is_detached):
+def write_sign1(alg, payload, signature, is_detached) -> bytes:
     """Encode a tagged COSE_Sign1 with an empty unprotected header."""
     body = None if is_detached else payload
     return cbor.encode(cbor.Tag(codes.TAG_COSE_SIGN1, [protected_header(alg), {}, body, signature]))

@@ -20,8 +20,10 @@ _CHUNK = const(256)
 def check_program(old, new):
     """Assert the one rule of NOR flash: programming only lets bits fall, and only whole buffers of equal size."""
     assert len(old) == len(new), "program of another size"
-    wanted = int.from_bytes(new, "big")
-    assert wanted & int.from_bytes(old, "big") == wanted, "a bit would have to rise: erase first"
+    for at in range(0, len(new), _CHUNK):
+        wanted = int.from_bytes(new[at : at + _CHUNK], "big")
+        kept = wanted & int.from_bytes(old[at : at + _CHUNK], "big")
+        assert kept == wanted, "a bit would have to rise: erase first"
 
 
 class MemoryFlash:

@@ -1,9 +1,10 @@
 """What provisioning wrote once: who this device is, how it reaches its broker, and where its trust began."""
 
-from pawl import cbor, records
-from pawl.errors import StorageError
-from pawl.codes import REASON_RECORD_LOST
+from collections import namedtuple
+
+from pawl import cbor, codes, records
 from pawl.compat import sha256
+from pawl.errors import StorageError
 
 _MAGIC = b"PWID"
 _FIELDS = (
@@ -20,22 +21,11 @@ _FIELDS = (
     "floor",  # {image: sequence number}: the provisioned ratchet
 )
 
-
-class Identity:
-    """The provisioned record; its fields are those of `_FIELDS`."""
-
-    def __init__(self, values):
-        for name in _FIELDS:
-            setattr(self, name, values[name])
-        self.partition = partition_of(self.device)
-
-    @property
-    def ids(self):
-        """Return (vendor, class), as SUIT's conditions compare them."""
-        return self.vendor, self.class_id
+# What was provisioned, and two facts that follow: `ids` is (vendor, class), as SUIT's conditions compare them.
+Identity = namedtuple("Identity", _FIELDS + ("partition", "ids"))
 
 
-def partition_of(device):
+def partition_of(device) -> int:
     """Return the topic partition of a device id: the first byte of its SHA-256, mod 64."""
     return sha256(device.encode())[0] % 64
 
@@ -50,7 +40,12 @@ def load(region):
     """Return the Identity, or raise StorageError: without it a device cannot start."""
     body = records.load(region, _MAGIC)
     if body is None:
-        raise StorageError(REASON_RECORD_LOST, "not provisioned, or the identity record is damaged")
-    values = cbor.decode(body)
-    plain = [bytes(value) if isinstance(value, memoryview) else value for value in values]
-    return Identity(dict(zip(_FIELDS, plain)))
+        raise StorageError(codes.REASON_RECORD_LOST, "not provisioned, or the identity record is damaged")
+    reader = cbor.Reader(body)
+    values = [_plain(reader.value()) for _ in range(reader.array(len(_FIELDS)))]
+    reader.end()
+    return Identity(*(values + [partition_of(values[0]), (values[1], values[2])]))
+
+
+def _plain(value):
+    return bytes(value) if isinstance(value, memoryview) else value

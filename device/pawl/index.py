@@ -15,18 +15,18 @@ _VARIANTS_MAX = const(8)
 _PREFIX = "pawl:"
 
 
-def b64u(raw):
+def b64u(raw) -> str:
     """Return base64url without padding, as digests are written in text."""
     text = binascii.b2a_base64(raw).decode().strip()
     return text.replace("+", "-").replace("/", "_").rstrip("=")
 
 
-def uri_of(digest):
+def uri_of(digest) -> str:
     """Return the URI that denotes the image described by the index with this digest."""
     return _PREFIX + b64u(digest)
 
 
-def digest_of(uri):
+def digest_of(uri) -> bytes:
     """Return the index digest in a `pawl:` URI, or raise: there is one spelling of each."""
     text = uri[len(_PREFIX) :].replace("-", "+").replace("_", "/") + "="
     try:
@@ -105,7 +105,7 @@ def read(buf, uri, size):
     return index
 
 
-def write(image):
+def write(image) -> bytes:
     """Return the encoded index of an image that is offered as it is."""
     blocks = [image[at : at + codes.BLOCK_BYTES] for at in range(0, len(image), codes.BLOCK_BYTES)]
     digests = b"".join([sha256(block) for block in blocks])

@@ -4,79 +4,78 @@ Every block is checked before it reaches the slot. A download that was cut goes 
 what is in the slot is compared with the index, not with notes about it.
 """
 
+from collections import namedtuple
+
 from pawl import codes, index, policy, suit, topics
 from pawl.errors import ManifestError
 from pawl.ratchet import Release
 from pawl.session import WINDOW
 
 
-class Job:
-    """The installation of the release that one offer names."""
+# manifest, release (what R would become): None while unknown; unauthorised, unfit: 0 or the reason (policy rows 6, 7)
+Evidence = namedtuple("Evidence", ("manifest", "release", "unauthorised", "unfit"))
 
-    def __init__(self, loader, running, offer):
+
+def examine(raw, digest, loader, room):
+    """Gather the evidence on an envelope that was offered by this manifest digest, for a slot of `room` bytes."""
+    try:
+        envelope = _authentic(raw, digest, loader)
+    except ManifestError as error:
+        return Evidence(None, None, error.code, codes.REASON_OK)
+    try:
+        manifest = _fitting(envelope, loader.identity.ids, room)
+    except ManifestError as error:
+        return Evidence(None, None, codes.REASON_OK, error.code)
+    image = manifest.image
+    release = Release(manifest.sequence_number, digest, manifest.version, (image.digest, image.size))
+    return Evidence(manifest, release, codes.REASON_OK, codes.REASON_OK)
+
+
+def _fitting(envelope, ids, room):
+    manifest = suit.Manifest(envelope.manifest)
+    suit.execute(manifest, [], ids, None)
+    index.digest_of(manifest.image.uri)
+    if manifest.image.size > room:
+        raise ManifestError(codes.REASON_SLOT_TOO_SMALL, "image is larger than the slot")
+    return manifest
+
+
+def _authentic(raw, digest, loader):
+    envelope = suit.Envelope(raw)
+    if envelope.digest != digest:
+        raise ManifestError(codes.REASON_MANIFEST_DIGEST, "not the release that was offered")
+    if digest in loader.anchor.barred:
+        raise ManifestError(codes.REASON_BARRED, "barred by the anchor")
+    envelope.authenticate(loader.anchor.role(codes.ROLE_APP_RELEASE)[0], loader.verify)
+    if envelope.severed or envelope.payloads:
+        raise ManifestError(codes.REASON_UNSIGNED_BYTES, "only authentication and manifest are for devices")
+    return envelope
+
+
+class Job:
+    """The installation of one release into the slot that doesn't run."""
+
+    def __init__(self, loader, running, offer, raw):
         self.loader = loader
         self.running = running
         self.offer = offer
-        self.slot = loader.target(running)
-        self.raw = None
-        self.envelope = None
-        self.manifest = None
-        self.index = None
-        self._unauthorised = codes.REASON_OK
-        self._unfit = codes.REASON_OK
-
-    def read(self, raw):
-        """Gather the evidence on an envelope; the first fault of each kind is kept for the policy."""
         self.raw = raw
-        try:
-            self._authenticate(raw)
-        except ManifestError as error:
-            self._unauthorised = error.code
-            return
-        try:
-            self._fit()
-        except ManifestError as error:
-            self._unfit = error.code
-
-    def _authenticate(self, raw):
-        self.envelope = suit.Envelope(raw)
-        if self.envelope.digest != self.offer.digest:
-            raise ManifestError(codes.REASON_MANIFEST_DIGEST, "not the release that was offered")
-        if self.envelope.digest in self.loader.anchor.barred:
-            raise ManifestError(codes.REASON_BARRED, "barred by the anchor")
-        self.envelope.authenticate(self.loader.anchor.role(codes.ROLE_APP_RELEASE)[0], self.loader.verify)
-        if self.envelope.severed or self.envelope.payloads:
-            raise ManifestError(codes.REASON_UNSIGNED_BYTES, "only authentication and manifest are for devices")
-
-    def _fit(self):
-        self.manifest = suit.Manifest(self.envelope.manifest)
-        suit.execute(self.manifest, [], self.loader.identity.ids, None)
-        index.digest_of(self.manifest.image.uri)
-        if self.manifest.image.size > self.slot.image.size:
-            raise ManifestError(codes.REASON_SLOT_TOO_SMALL, "image is larger than the slot")
-
-    def release(self):
-        """Return what R would become, or None while the manifest isn't known."""
-        if self.manifest is None:
-            return None
-        image = self.manifest.image
-        return Release(
-            self.manifest.sequence_number, self.envelope.digest, self.manifest.version, (image.digest, image.size)
-        )
+        self.slot = loader.target(running)
+        self.evidence = examine(raw, offer.digest, loader, self.slot.image.size)
 
     def decide(self, has_offer):
         """Ask the install policy; called before the first erase and again before `pending`."""
         status = self.slot.status()
         is_failed = status.state == codes.SLOT_FAILED and status.digest == self.offer.digest
-        running = self.loader.candidates[self.running].status if self.running < 2 else None
+        running = self._running_status()
         return policy.decide(
             policy.Facts(
                 self.loader.accepted,
-                self.release(),
+                self.evidence.release,
                 has_offer,
                 running is not None and running.state != codes.SLOT_CONFIRMED,
-                self._unauthorised,
-                self._unfit,
+                self.evidence.unauthorised,
+                self.evidence.unfit,
                 running.digest if running else None,
                 1 if is_failed else 0,
                 self.offer.attempt or 1,
@@ -84,11 +83,16 @@ class Job:
             )
         )
 
+    def _running_status(self):
+        if self.running == codes.RUNNING_RECOVERY:
+            return None
+        return self.loader.candidates[self.running].slot.status()
+
     def _is_held(self):
-        if self.manifest is None:
+        if self.evidence.unauthorised or self.evidence.unfit:
             return False
-        image = self.manifest.image
-        return image.size <= self.slot.image.size and self.slot.image_matches(image.digest, image.size)
+        image = self.evidence.manifest.image
+        return self.slot.image_matches(image.digest, image.size)
 
     def take_slot(self):
         """Give the slot to this release, unless a download of it was cut here and goes on."""
@@ -99,34 +103,43 @@ class Job:
 
     async def fetch_blocks(self, session, report_progress):
         """Fetch the index and every block that the slot doesn't hold yet."""
-        uri = self.manifest.image.uri
-        digest = index.digest_of(uri)
-        raw = await session.fetch_one(topics.index(digest), codes.INDEX_MAX_BYTES)
-        self.index = index.read(raw, uri, self.manifest.image.size)
-        missing = [number for number in range(self.index.blocks) if not self._has(number)]
+        image = self.evidence.manifest.image
+        digest = index.digest_of(image.uri)
+        listing = index.read(
+            await session.fetch_one(topics.index(digest), codes.INDEX_MAX_BYTES), image.uri, image.size
+        )
+        missing = [number for number in range(listing.blocks) if not self._has(listing, number)]
         for at in range(0, len(missing), WINDOW):
-            report_progress(self.index.blocks - len(missing) + at, self.index.blocks)
-            await session.fetch([self._wanted(digest, number) for number in missing[at : at + WINDOW]])
-        report_progress(self.index.blocks, self.index.blocks)
+            report_progress(listing.blocks - len(missing) + at, listing.blocks)
+            await session.fetch(
+                [
+                    (topics.block(digest, listing.variant, number), self._writer(listing, number))
+                    for number in missing[at : at + WINDOW]
+                ]
+            )
+        report_progress(listing.blocks, listing.blocks)
 
-    def _has(self, number):
-        stored = self.slot.image.view(number * codes.BLOCK_BYTES, self.index.block_size(number))
-        return self.index.has_block(number, stored)
+    def _has(self, listing, number):
+        stored = self.slot.image.view(number * codes.BLOCK_BYTES, listing.block_size(number))
+        return listing.has_block(number, stored)
 
-    def _wanted(self, digest, number):
+    def _writer(self, listing, number):
         def write(payload):
-            if not self.index.has_block(number, payload):
-                raise ManifestError(codes.REASON_BLOCK_DIGEST, "block %d is not the one that was signed" % number)
+            if not listing.has_block(number, payload):
+                raise ManifestError(
+                    codes.REASON_BLOCK_DIGEST, "block %d is not the one that was signed" % number
+                )
             self.slot.write_block(number * codes.BLOCK_BYTES, payload)
 
-        return topics.block(digest, self.index.variant, number), write
+        return write
 
     def finish(self, has_offer):
         """Read the image back, mark the slot written, ask the policy once more, mark it pending.
 
         Returns the reason if it must not be tried.
         """
-        suit.execute(self.manifest, self.manifest.validate, self.loader.identity.ids, self._match)
+        manifest = self.evidence.manifest
+        suit.execute(manifest, manifest.validate, self.loader.identity.ids, self._match)
         if self.slot.status().state == codes.SLOT_EMPTY:
             self.slot.mark_written()
         decision = self.decide(has_offer)

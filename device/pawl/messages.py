@@ -37,11 +37,12 @@ Hello = namedtuple(
 )
 # accepted: (nonce, number) of the newest accepted offer, or None
 Report = namedtuple(
-    "Report", ("device", "boots", "number", "accepted", "ratchets", "running", "event", "reason", "suit_report")
+    "Report",
+    ("device", "boots", "number", "accepted", "ratchets", "running", "event", "reason", "suit_report"),
 )
 
 
-def write_offer(offer):
+def write_offer(offer) -> bytes:
     """Return the content of an offer, to be signed as attached payload."""
     values = list(offer)
     values[4] = list(offer.anchor)
@@ -50,9 +51,9 @@ def write_offer(offer):
 
 def open_offer(buf, directors, verify):
     """Return the Offer in a message that one of the director's keys signed, or raise OfferError."""
+    if len(buf) > codes.OFFER_MAX_BYTES:
+        raise OfferError(codes.REASON_OFFER_SIGNATURE, "offer is too large to be one")
     try:
-        if len(buf) > codes.OFFER_MAX_BYTES:
-            raise ManifestError(codes.REASON_TOO_LARGE, "offer is too large")
         return _read_offer(cose.open_attached(buf, directors, codes.AAD_OFFER, verify))
     except ManifestError as error:
         raise OfferError(codes.REASON_OFFER_SIGNATURE, error.detail) from None
@@ -97,7 +98,7 @@ def _read_offer(content):
     return offer
 
 
-def write_hello(hello):
+def write_hello(hello) -> bytes:
     """Return the bytes of a hello."""
     values = list(hello)
     values[1] = list(hello.agent)
@@ -169,7 +170,7 @@ def read_hello(buf):
     return Hello(*_read_fields(buf, _HELLO_READERS, len(_HELLO_READERS))[1:])
 
 
-def write_report(report):
+def write_report(report) -> bytes:
     """Return the content of a report, to be signed as attached payload by the device's report key."""
     values = list(report)
     values[3] = None if report.accepted is None else list(report.accepted)

@@ -3,7 +3,7 @@
 Refuses to reconnect, to retry, or to know TLS: a link that ends is an exception out of `run`, and what happens
 then is the agent's business. The certificate is the name: no user name, password or will.
 
-    client = Client(stream, "bench-1", 60, 8192, on_message, time.ticks_ms)
+    client = Client(stream, "bench-1", 60, bytearray(8192), on_message, time.ticks_ms)
     await client.connect()
     reader = asyncio.create_task(client.run())        # must run for every call below
     await client.subscribe(["pawl/d/7/bench-1/offer"], 1)
@@ -51,12 +51,13 @@ class _Waiter:
 class Client:
     """One connection, from CONNECT to its end; never used again after that.
 
+    `buffer` holds the largest packet that is delivered; whoever connects again and again makes it once.
     `ack_timeout_s` bounds every wait for an acknowledgement; `oversized` counts messages that did not fit.
     """
 
-    def __init__(self, stream, client_id, keepalive_s, packet_max_bytes, on_message, ticks_ms):
+    def __init__(self, stream, client_id, keepalive_s, buffer, on_message, ticks_ms):
         self._stream = stream
-        self._frames = FrameReader(stream, packet_max_bytes)
+        self._frames = FrameReader(stream, buffer)
         self._client_id = client_id
         self._keepalive_s = keepalive_s
         self._on_message = on_message
@@ -65,8 +66,10 @@ class Client:
         self._waiters = {}
         self._last_id = 0
         self._ended = asyncio.Event()
-        self._error = None  # why no call can succeed any more
-        self._fault = None  # what `run` raises: the same, or what on_message raised
+        # Both mean something once `_ended` is set: why no call can succeed, and what `run` raises, which may be
+        # what on_message raised.
+        self._error = TransportError(codes.REASON_LINK_LOST)
+        self._fault = self._error
         self._is_handling = False
         self._is_ping_open = False
         self._sent_at = ticks_ms()  # when we last wrote
@@ -127,9 +130,13 @@ class Client:
     async def disconnect(self):
         """Say goodbye if the link still works, and close the stream; never raises TransportError."""
         try:
-            await self._send(codec.DISCONNECT_PACKET)
-        except TransportError:
+            await asyncio.wait_for(self._send(codec.DISCONNECT_PACKET), self.ack_timeout_s)
+        except (TransportError, asyncio.TimeoutError):
             pass
+        self.close()
+
+    def close(self):
+        """Drop the connection at once; a second call does nothing."""
         self._end(TransportError(codes.REASON_LINK_LOST, "disconnected by us"))
         self._stream.close()
 
@@ -172,7 +179,7 @@ class Client:
 
     async def _send(self, packet):
         async with self._writing:
-            if self._error is not None:
+            if self._ended.is_set():
                 raise self._error
             try:
                 self._stream.write(packet)
@@ -195,7 +202,7 @@ class Client:
 
     def _end(self, fault):
         """Remember why the link ended, the first reason only, and wake everyone who waits for it."""
-        if self._error is not None:
+        if self._ended.is_set():
             return
         is_ours = not isinstance(fault, TransportError)
         self._fault = fault

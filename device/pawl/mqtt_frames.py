@@ -1,9 +1,9 @@
-"""Cuts a byte stream into MQTT packets inside one buffer that is made once.
+"""Cuts a byte stream into MQTT packets inside one buffer that its owner made once.
 
 Refuses to grow: a PUBLISH larger than the buffer is read away in pieces and only its packet id is kept, so one
 huge message costs neither memory nor the connection. What a packet means is not decided here.
 
-    frames = FrameReader(stream, 8192)
+    frames = FrameReader(stream, bytearray(8192))
     head, body = await frames.next()      # body: memoryview, valid until the next call
 """
 
@@ -16,9 +16,9 @@ OVERSIZED = 0  # no packet type: what `next` gives in place of a PUBLISH that di
 class FrameReader:
     """A reader of packets; `received` counts bytes, so that a watcher can see whether the link is alive."""
 
-    def __init__(self, stream, packet_max_bytes):
+    def __init__(self, stream, buffer):
         self._stream = stream
-        self._view = memoryview(bytearray(packet_max_bytes))
+        self._view = memoryview(buffer)
         self._start = 0
         self._end = 0
         self.received = 0

@@ -32,9 +32,9 @@ def floor(sequence):
 
 
 def higher(one, other):
-    """Return the higher of two Releases; of equal ones the one that is known in full."""
-    if one is None or other is None:
-        return one or other
+    """Return the higher of two Releases (the second may be None); of equal ones the one that is known in full."""
+    if other is None:
+        return one
     if one.sequence == other.sequence:
         return one if one.digest is not None else other
     return one if one.sequence > other.sequence else other
@@ -95,7 +95,7 @@ def merge(one, other):
         return one
     roles = dict(one.roles)
     for role in other.roles:
-        roles[role] = higher(roles.get(role), other.roles[role])
+        roles[role] = higher(other.roles[role], roles.get(role))
     anchors = [anchor for anchor in (one.anchor, other.anchor) if anchor is not None]
     return Reading(roles, max(anchors) if anchors else None)
 

@@ -135,18 +135,20 @@ class Manifest:
 
     def _common(self, reader):
         inner = cbor.Reader(reader.bytes())
-        self.components = None
-        self.shared = None
+        components = None
+        shared = None
         for key in inner.keys():
             if key == codes.COMMON_COMPONENTS:
-                self.components = _components(inner)
+                components = _components(inner)
             elif key == codes.COMMON_SHARED_SEQUENCE:
-                self.shared = _sequence(inner, _SHARED)
+                shared = _sequence(inner, _SHARED)
             else:
                 raise ManifestError(codes.REASON_MANIFEST_ELEMENT, "element of common " + str(key))
         inner.end()
-        if self.components is None or self.shared is None:
+        if components is None or shared is None:
             raise ManifestError(codes.REASON_MANIFEST_ELEMENT, "components or shared sequence missing")
+        self.components = components
+        self.shared = shared
 
     def _reference_uri(self, reader):
         self.uri = reader.text()

@@ -50,7 +50,7 @@ class Anchor:
         return self.roles[number]
 
 
-def load(file, verify):
+def load(file, verify) -> "Anchor":
     """Parse an anchor file (at most 4000 bytes) that its own root threshold signed.
 
     Raises:
@@ -84,47 +84,51 @@ def invalid(detail):
     return TrustError(codes.REASON_ANCHOR_INVALID, detail)
 
 
+class _Document:
+    """An anchor while it is read: its elements, and which role each key was given."""
+
+    def __init__(self):
+        self.fields = {}
+        self.keys = []
+        self.role_of = {}
+
+    def claim(self, index, role):
+        """Give a key to a role: a key that has another one makes the anchor invalid."""
+        if index >= len(self.keys):
+            raise invalid("key index out of range")
+        if self.role_of.get(index, role) != role:
+            raise invalid("a key has two roles")
+        self.role_of[index] = role
+        return self.keys[index]
+
+
 def _parse(content):
     reader = cbor.Reader(content)
-    fields = {}
+    document = _Document()
     for label in reader.keys():
         if label not in _READERS:
             raise invalid("unknown element")
-        fields[label] = _READERS[label](reader, fields)
+        document.fields[label] = _READERS[label](reader, document)
     reader.end()
-    if len(fields) != len(_READERS):
+    if len(document.fields) != len(_READERS):
         raise invalid("an element is missing")
-    if fields[codes.ANCHOR_FORMAT] != _FORMAT:
+    if document.fields[codes.ANCHOR_FORMAT] != _FORMAT:
         raise invalid("another format")
-    return Anchor(fields, sha256(content))
+    return Anchor(document.fields, sha256(content))
 
 
 def _uint(reader, _):
     return reader.uint()
 
 
-def _keys(reader, _):
+def _keys(reader, document):
     count = reader.array()
     if not 1 <= count <= _KEYS_MAX:
         raise invalid("1 to 32 keys are allowed")
-    keys = [cose.read_key(reader) for _ in range(count)]
-    if len({key.identity for key in keys}) != count:
+    document.keys = [cose.read_key(reader) for _ in range(count)]
+    if len({key.identity for key in document.keys}) != count:
         raise invalid("a key occurs twice")
-    for key in keys:
-        key.role = None
-    return keys
-
-
-def _claim(fields, index, role):
-    """Give a key to a role: a key that has another one makes the anchor invalid."""
-    keys = fields.get(codes.ANCHOR_KEYS, ())
-    if index >= len(keys):
-        raise invalid("key index out of range")
-    key = keys[index]
-    if key.role not in (None, role):
-        raise invalid("a key has two roles")
-    key.role = role
-    return key
+    return document.keys
 
 
 def _ascending(reader, most):
@@ -132,39 +136,39 @@ def _ascending(reader, most):
     if not 1 <= count <= most:
         raise invalid("too few or too many entries")
     entries = [reader.uint() for _ in range(count)]
-    if any([entries[i] >= entries[i + 1] for i in range(count - 1)]):
+    if any(entries[i] >= entries[i + 1] for i in range(count - 1)):
         raise invalid("entries are not ascending")
     return entries
 
 
-def _set(reader, fields, role):
+def _set(reader, document, role):
     reader.array(2)
     threshold = reader.uint()
-    keys = [_claim(fields, index, role) for index in _ascending(reader, _SET_KEYS_MAX)]
+    keys = [document.claim(index, role) for index in _ascending(reader, _SET_KEYS_MAX)]
     if not 1 <= threshold <= len(keys):
         raise invalid("threshold below 1 or above the number of keys")
     return KeySet(threshold, keys)
 
 
-def _root(reader, fields):
-    return _set(reader, fields, "root")
+def _root(reader, document):
+    return _set(reader, document, "root")
 
 
-def _directors(reader, fields):
-    return [_claim(fields, index, "director") for index in _ascending(reader, 2)]
+def _directors(reader, document):
+    return [document.claim(index, "director") for index in _ascending(reader, 2)]
 
 
-def _roles(reader, fields):
+def _roles(reader, document):
     roles = {}
     for role in reader.keys():
         if role not in (1, 2, 3, 4):
             raise invalid("unknown role")
         reader.array(2)
-        install = _set(reader, fields, role)
+        install = _set(reader, document, role)
         count = reader.array()
         if count > _BOOT_SETS_MAX:
             raise invalid("more than 4 boot sets")
-        roles[role] = (install, [_set(reader, fields, role) for _ in range(count)])
+        roles[role] = (install, [_set(reader, document, role) for _ in range(count)])
     if not roles:
         raise invalid("no image role")
     return roles
@@ -175,7 +179,7 @@ def _barred(reader, _):
     if count > _BARRED_MAX:
         raise invalid("more than 16 barred digests")
     digests = [reader.bytes_of(32) for _ in range(count)]
-    if any([digests[i] >= digests[i + 1] for i in range(count - 1)]):
+    if any(digests[i] >= digests[i + 1] for i in range(count - 1)):
         raise invalid("barred digests are not ascending")
     return digests
 

@@ -21,7 +21,7 @@ TIMEOUT_S = 120
 sys.path.insert(0, str(HERE))
 
 
-class MicroPythonFailure(Exception):
+class MicroPythonError(Exception):
     """What MicroPython printed about a test that did not pass."""
 
 
@@ -62,7 +62,7 @@ class MicroPythonItem(pytest.Item):
     def runtest(self):
         output = self.parent.results().get(self.test)
         if output is None:
-            raise MicroPythonFailure(f"not reached: {self.parent.rest}")
+            raise MicroPythonError(f"not reached: {self.parent.rest}")
         for line in output.splitlines():
             verdict, _, rest = line.partition(" ")
             if verdict == "PASS":
@@ -71,10 +71,10 @@ class MicroPythonItem(pytest.Item):
                 pytest.skip(rest)
             if verdict == "FAIL":
                 break
-        raise MicroPythonFailure(output if "FAIL" in output else f"{output}\n{self.parent.rest}")
+        raise MicroPythonError(output if "FAIL" in output else f"{output}\n{self.parent.rest}")
 
     def repr_failure(self, excinfo, style=None):
-        if isinstance(excinfo.value, MicroPythonFailure):
+        if isinstance(excinfo.value, MicroPythonError):
             return str(excinfo.value)
         return super().repr_failure(excinfo, style)
 

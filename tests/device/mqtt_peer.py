@@ -23,6 +23,7 @@ class Clock:
         self.now = now
 
     def __call__(self):
+        """Return the ticks."""
         return self.now
 
     def advance(self, ms):

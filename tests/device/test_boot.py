@@ -76,6 +76,10 @@ def test_table_is_total_and_safe():
             if decision.action in (boot.TRY, boot.BOOT):
                 chosen = (a, b)[decision.slot]
                 assert not chosen.fault
-                assert chosen.state in (PENDING, TRIAL) if decision.action == boot.TRY else chosen.state == CONFIRMED
+                assert (
+                    chosen.state in (PENDING, TRIAL)
+                    if decision.action == boot.TRY
+                    else chosen.state == CONFIRMED
+                )
                 assert chosen.trials < 3 or chosen.state != TRIAL
     assert rows == {2, 3, 4, 5, 6, 7, 8}

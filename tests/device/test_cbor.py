@@ -115,7 +115,7 @@ def _in_profile(text):
     if text[:2] in ("1b", "3b"):
         return True
     is_outside = text[0] in "cd" or text[:2] in ("f0", "f7", "f9", "fa", "fb", "f8")
-    return not is_outside and not any([mark in text for mark in ("5f", "7f", "9f", "bf")])
+    return not is_outside and not any(mark in text for mark in ("5f", "7f", "9f", "bf"))
 
 
 def test_rfc8949_appendix_f():

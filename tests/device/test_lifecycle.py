@@ -16,7 +16,7 @@ def test_every_state_reaches_idle():
     for _ in lifecycle.TRANSITIONS:
         for state in lifecycle.TRANSITIONS:
             followers = lifecycle.TRANSITIONS[state]
-            if any([followers[event] in home for event in followers]):
+            if any(followers[event] in home for event in followers):
                 home.add(state)
     assert home == set(lifecycle.TRANSITIONS)
 

@@ -122,7 +122,18 @@ def hello():
     slots = {codes.IMAGE_APP: [(codes.SLOT_CONFIRMED, D1, 5), (codes.SLOT_EMPTY, None, None)]}
     ratchets = {codes.IMAGE_APP: Release(5, D1, (1, 0), (D1, 4000))}
     return messages.Hello(
-        NONCE, ("pawl 0", 1), (1, D1), ratchets, slots, 0, [(D1, 1, 80)], (D1[:16], D1[16:]), 1, 9, 17, {60: 2}
+        NONCE,
+        ("pawl 0", 1),
+        (1, D1),
+        ratchets,
+        slots,
+        0,
+        [(D1, 1, 80)],
+        (D1[:16], D1[16:]),
+        1,
+        9,
+        17,
+        {60: 2},
     )
 
 

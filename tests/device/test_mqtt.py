@@ -16,7 +16,9 @@ class Session:
         self.peer = peer
         self.clock = Clock()
         self.messages = []
-        self.client = Client(peer, "bench-1", keepalive_s, packet_max_bytes, self._on_message, self.clock)
+        self.client = Client(
+            peer, "bench-1", keepalive_s, bytearray(packet_max_bytes), self._on_message, self.clock
+        )
         self.client.ack_timeout_s = 5
         self.ended = None
 
@@ -288,7 +290,7 @@ def test_a_message_is_handled_to_its_end_before_the_next_is_read():
             await go_on.wait()
             steps.append("end " + topic)
 
-        client = Client(peer, "bench-1", 60, 64, slow, Clock())
+        client = Client(peer, "bench-1", 60, bytearray(64), slow, Clock())
         await client.connect()
         reader = asyncio.create_task(_refusal(client.run()))
         peer.feed(publish("t/a", b"", 1) + publish("t/b", b"", 2))
@@ -314,7 +316,7 @@ def test_a_handler_may_send_what_waits_for_nothing():
             await client.send_unsubscribe([topic])
             await client.publish("t/up", b"seen", 0)
 
-        client = Client(peer, "bench-1", 60, 64, answers, Clock())
+        client = Client(peer, "bench-1", 60, bytearray(64), answers, Clock())
         await client.connect()
         reader = asyncio.create_task(_refusal(client.run()))
         peer.feed(publish("t/a", b""))
@@ -339,7 +341,7 @@ def test_a_fault_of_the_handler_comes_out_of_run():
         async def broken(topic, payload, retained):
             raise KeyError(topic)
 
-        client = Client(peer, "bench-1", 60, 64, broken, Clock())
+        client = Client(peer, "bench-1", 60, bytearray(64), broken, Clock())
         await client.connect()
         reader = asyncio.create_task(client.run())
         peer.feed(publish("t/a", b"", 1))

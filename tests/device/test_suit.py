@@ -64,13 +64,17 @@ def test_unsigned_examples_are_refused():
     for name in SIGNED:
         if name == "example2.signed":
             continue  # published without signature only in its severed form
-        envelope = suit.Envelope(vectors.load_hex("suit-manifest/%s.hex" % name.replace("signed", "unsigned")))
+        envelope = suit.Envelope(
+            vectors.load_hex("suit-manifest/%s.hex" % name.replace("signed", "unsigned"))
+        )
         assert refused(envelope.authenticate, KeySet(1, [RELEASE.key]), verify) == codes.REASON_UNAUTHORISED
 
 
 def test_a_signed_manifest_is_read():
     """The fields that the policy needs come out of a manifest of the profile."""
-    manifest = authenticate(factory.envelope(factory.manifest_values(sequence=7, version=(2, 1))), factory.anchor())
+    manifest = authenticate(
+        factory.envelope(factory.manifest_values(sequence=7, version=(2, 1))), factory.anchor()
+    )
     assert manifest.sequence_number == 7
     assert manifest.version == (2, 1)
     assert manifest.image.size == len(factory.IMAGE)

@@ -138,7 +138,10 @@ def test_refuses_missing_or_unprotected_algorithm(workshop, anchor):
 def rebuild(envelope, authentication, extra=None):
     """Return the bundle of an envelope with another authentication wrapper and extra members."""
     members = {key: bytes(value) for key, value in envelope.payloads.items()} | (extra or {})
-    parts = {codes.ENVELOPE_AUTHENTICATION: bytes(authentication), codes.ENVELOPE_MANIFEST: bytes(envelope.manifest)}
+    parts = {
+        codes.ENVELOPE_AUTHENTICATION: bytes(authentication),
+        codes.ENVELOPE_MANIFEST: bytes(envelope.manifest),
+    }
     return cbor.encode(cbor.Tag(codes.TAG_SUIT_ENVELOPE, parts | members))
 
 

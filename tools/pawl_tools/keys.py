@@ -99,7 +99,9 @@ def _load_private(path: Path) -> ec.EllipticCurvePrivateKey | ed25519.Ed25519Pri
     try:
         private = serialization.load_pem_private_key(_read(path), password=None)
     except (ValueError, TypeError, UnsupportedAlgorithm):
-        raise ToolError(f"{path} is not an unencrypted private key in PEM: `pawl keys new` makes one") from None
+        raise ToolError(
+            f"{path} is not an unencrypted private key in PEM: `pawl keys new` makes one"
+        ) from None
     if isinstance(private, (ec.EllipticCurvePrivateKey, ed25519.Ed25519PrivateKey)):
         return private
     raise ToolError(f"{path} is neither a P-256 nor an Ed25519 key")

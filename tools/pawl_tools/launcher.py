@@ -47,7 +47,9 @@ class Device:
 
     def _command(self, watchdog: int) -> list[str]:
         code = _STAGE0.format(
-            agent=str(self._agent.resolve()), flash=str((self.folder / "flash.bin").resolve()), watchdog=watchdog
+            agent=str(self._agent.resolve()),
+            flash=str((self.folder / "flash.bin").resolve()),
+            watchdog=watchdog,
         )
         return [str(self._toolchain.micropython), "-X", f"heapsize={HEAP}", "-c", code]
 

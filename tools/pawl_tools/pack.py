@@ -43,11 +43,8 @@ def pack(
 
 
 def _files(folder: Path, ignored: tuple[str, ...]) -> list[Path]:
-    found = []
-    for path in sorted(folder.rglob("*")):
-        if path.is_file() and not any(part in ignored for part in path.relative_to(folder).parts):
-            found.append(path)
-    return found
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    return [path for path in paths if not any(part in ignored for part in path.relative_to(folder).parts)]
 
 
 def _place(source: Path, name: Path, tree: Path, toolchain: Toolchain) -> None:

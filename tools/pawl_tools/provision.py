@@ -50,7 +50,9 @@ def plan_for(release: bytes, *, device: str, host: str, port: int, server_name: 
     try:
         vendor, device_class = suit.identity_of(suit.Manifest(suit.Envelope(release).manifest))
     except ManifestError as error:
-        raise ToolError(f"the factory release is refused: {reason_name(error.code)} ({error.detail})") from None
+        raise ToolError(
+            f"the factory release is refused: {reason_name(error.code)} ({error.detail})"
+        ) from None
     return DevicePlan(
         device=device, vendor=vendor, device_class=device_class, host=host, port=port, server_name=server_name
     )
@@ -95,7 +97,9 @@ def _factory_release(raw: bytes, anchor: Anchor) -> bundle.Bundle:
     try:
         return bundle.open_bundle(raw, anchor, verify)
     except ManifestError as error:
-        raise ToolError(f"the factory release is refused: {reason_name(error.code)} ({error.detail})") from None
+        raise ToolError(
+            f"the factory release is refused: {reason_name(error.code)} ({error.detail})"
+        ) from None
 
 
 def flash_image(values: dict[str, object], factory: bundle.Bundle) -> bytes:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pawl import bundle, cbor, codes, cose, index
+from pawl.compat import sha256
 from pawl_tools.errors import ToolError
 from pawl_tools.keys import Signer
 
@@ -41,14 +42,14 @@ def parse_version(text: str) -> tuple[int, ...]:
 
 def manifest(image: bytes, statement: Statement) -> bytes:
     """Return the manifest of an image."""
-    uri = index.uri_of(index.sha256(index.write(image)))
+    uri = index.uri_of(sha256(index.write(image)))
     policy = _REPORT_ON_FAILURE
     shared = [
         codes.COMMAND_OVERRIDE_PARAMETERS,
         {
             codes.PARAMETER_VENDOR: statement.vendor,
             codes.PARAMETER_CLASS: statement.device_class,
-            codes.PARAMETER_IMAGE_DIGEST: cbor.encode([codes.ALG_SHA256, index.sha256(image)]),
+            codes.PARAMETER_IMAGE_DIGEST: cbor.encode([codes.ALG_SHA256, sha256(image)]),
             codes.PARAMETER_IMAGE_SIZE: len(image),
         },
         *(codes.COMMAND_VENDOR, policy),
@@ -74,7 +75,7 @@ def manifest(image: bytes, statement: Statement) -> bytes:
 
 def digest_item(manifest_bytes: bytes) -> bytes:
     """Return the SUIT_Digest of a manifest: it covers the byte string's head too (suit-manifest §8.3)."""
-    return cbor.encode([codes.ALG_SHA256, index.sha256(cbor.encode(manifest_bytes))])
+    return cbor.encode([codes.ALG_SHA256, sha256(cbor.encode(manifest_bytes))])
 
 
 def sign(manifest_bytes: bytes, signers: Sequence[Signer]) -> bytes:
@@ -84,7 +85,7 @@ def sign(manifest_bytes: bytes, signers: Sequence[Signer]) -> bytes:
     for signer in signers:
         protected = cose.protected_header(signer.key.alg)
         signature = signer.sign(cose.to_be_signed(protected, b"", digest))
-        blocks.append(cose.write_sign1(signer.key.alg, digest, signature, True))  # noqa: FBT003
+        blocks.append(cose.write_sign1(signer.key.alg, digest, signature, is_detached=True))
     return cbor.encode([digest, *sorted(blocks)])
 
 
@@ -94,6 +95,6 @@ def build(image: bytes, statement: Statement, signers: Sequence[Signer]) -> byte
         raise ToolError("the image is empty: `pawl pack` makes one")
     body = manifest(image, statement)
     listing = index.write(image)
-    digest = index.sha256(listing)
+    digest = sha256(listing)
     members = {index.uri_of(digest): image, "#i:" + index.b64u(digest): listing}
     return bundle.envelope_of(sign(body, signers), body, members)

@@ -23,5 +23,7 @@ def find() -> Toolchain:
     programs = Toolchain(mpy_cross=folder / "mpy-cross", micropython=folder / "micropython")
     for program in (programs.mpy_cross, programs.micropython):
         if not program.exists():
-            raise ToolError(f"{program} is missing: run `make setup`, or set PAWL_TOOLCHAIN to a folder that has it")
+            raise ToolError(
+                f"{program} is missing: run `make setup`, or set PAWL_TOOLCHAIN to a folder that has it"
+            )
     return programs

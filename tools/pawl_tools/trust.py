@@ -41,7 +41,9 @@ def build(plan: Plan, signers: Sequence[Signer]) -> bytes:
         ToolError: if a device would not accept it, with the device's reason.
     """
     content = cbor.encode(_content(plan))
-    file = cbor.encode([content, [cbor.Tag(codes.TAG_COSE_SIGN1, _block(signer, content)) for signer in signers]])
+    file = cbor.encode(
+        [content, [cbor.Tag(codes.TAG_COSE_SIGN1, _block(signer, content)) for signer in signers]]
+    )
     load(file)
     return file
 

@@ -36,7 +36,9 @@ class DeviceState:
             installed_sequence=_sequence(counter, epoch),
             is_floor=counter is None,
             vendor=vendor_bytes,
-            device_class=None if device_class is None else identifiers.class_id(vendor_bytes or b"", device_class),
+            device_class=None
+            if device_class is None
+            else identifiers.class_id(vendor_bytes or b"", device_class),
         )
 
 
@@ -45,7 +47,9 @@ def _sequence(counter: int | None, epoch: int | None) -> int | None:
         return None
     counter, epoch = counter or 0, epoch or 0
     if not 0 <= epoch < 1 << 32 or not 0 <= counter < 1 << 64:
-        raise ToolError("--epoch fits 32 bits, --installed-sequence 32 (or 64, with the epoch in its upper half)")
+        raise ToolError(
+            "--epoch fits 32 bits, --installed-sequence 32 (or 64, with the epoch in its upper half)"
+        )
     if counter >> 32 not in (0, epoch) and epoch:
         raise ToolError("--installed-sequence has another epoch in its upper half than --epoch")
     return epoch << 32 | counter
@@ -102,4 +106,6 @@ def _facts(wanted: ratchet.Release, device: DeviceState) -> policy.Facts:
 def _accepted(device: DeviceState) -> ratchet.Release:
     """A device that confirmed a number knows what it confirmed: another release of that number is a reuse of it."""
     sequence = device.installed_sequence or 0
-    return ratchet.floor(sequence) if device.is_floor else ratchet.Release(sequence, _UNKNOWN_DIGEST, None, None)
+    return (
+        ratchet.floor(sequence) if device.is_floor else ratchet.Release(sequence, _UNKNOWN_DIGEST, None, None)
+    )

@@ -26,13 +26,15 @@ def provision(
     server_name: Annotated[str, typer.Option(help="Name in the broker's certificate")],
 ) -> None:
     """Make a device: a flash image with identity, trust anchor and factory release."""
-    from pawl_tools import pki  # noqa: PLC0415 (imports in commands: `--help` must not wait for them)
-    from pawl_tools import provision as provisioning  # noqa: PLC0415
+    from pawl_tools import pki
+    from pawl_tools import provision as provisioning
 
     host, port = _host_and_port(broker)
     bundle = files.read(release)
     plan = provisioning.plan_for(bundle, device=device, host=host, port=port, server_name=server_name)
-    provisioning.provision(folder, plan, files.read(trust), bundle, pki.load_authority(ca / "ca.crt", ca / "ca.key"))
+    provisioning.provision(
+        folder, plan, files.read(trust), bundle, pki.load_authority(ca / "ca.crt", ca / "ca.key")
+    )
     print(f"{folder}: flash.bin (private), enrolment.json (for the server)")
 
 
@@ -48,7 +50,7 @@ def run(
     folder: Annotated[Path, typer.Argument(help="Folder that `pawl provision` made")],
 ) -> None:
     """Run a device until interrupted: power supply and watchdog, nothing else."""
-    from pawl_tools import launcher, pack, toolchain  # noqa: PLC0415
+    from pawl_tools import launcher, pack, toolchain
 
     programs = toolchain.find()
     agent = folder / "agent.romfs"
@@ -61,7 +63,7 @@ def demo(
     json: Annotated[bool, typer.Option("--json", help="Print the result as JSON")] = False,
 ) -> None:
     """Update a real device over MQTT-TLS, then attack it: exit 0 only if all went as it must."""
-    from pawl_tools import demo as demonstration  # noqa: PLC0415
+    from pawl_tools import demo as demonstration
 
     if not demonstration.run(as_json=json):
         raise typer.Exit(1)

@@ -16,11 +16,13 @@ def _keys() -> None:
 
 @app.command()
 def new(
-    path: Annotated[Path, typer.Argument(help="Where the private key goes; the public one goes beside it, as .pub")],
+    path: Annotated[
+        Path, typer.Argument(help="Where the private key goes; the public one goes beside it, as .pub")
+    ],
     algorithm: Annotated[str, typer.Option(help="esp256 (the profile) or ed25519")] = "esp256",
 ) -> None:
     """Make a key pair; the private key is readable by its owner only."""
-    from pawl_tools import keys  # noqa: PLC0415 (cryptography takes long to import: `--help` must not wait for it)
+    from pawl_tools import keys
 
     keys.new(path, algorithm)
     print(f"{path} (private), {keys.public_path(path)} (public)")
@@ -37,12 +39,14 @@ def new_authority(
     name: Annotated[str, typer.Option(help="Name in the certificate")] = "Pawl fleet",
 ) -> None:
     """Make an authority; it protects the path to the broker and carries no authority over updates."""
-    from pawl_tools import pki  # noqa: PLC0415
-    from pawl_tools.errors import ToolError  # noqa: PLC0415
+    from pawl_tools import pki
+    from pawl_tools.errors import ToolError
 
     folder.mkdir(parents=True, exist_ok=True)
     try:
         certificate, key = pki.create_authority(name).write_pem(folder, "ca")
     except FileExistsError:
-        raise ToolError(f"{folder} has an authority: it is never overwritten, choose another folder") from None
+        raise ToolError(
+            f"{folder} has an authority: it is never overwritten, choose another folder"
+        ) from None
     print(f"{key} (private), {certificate}")

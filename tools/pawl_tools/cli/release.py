@@ -3,12 +3,15 @@
 import json as json_format
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
 from pawl_tools.cli import files
 from pawl_tools.errors import ToolError
+
+if TYPE_CHECKING:
+    from pawl.errors import PawlError
 
 app = typer.Typer(help="Signed releases.", no_args_is_help=True)
 
@@ -20,8 +23,8 @@ def pack(
     out: Annotated[Path, typer.Option("--out", "-o", help="Where the ROMFS image goes")],
 ) -> None:
     """Compile an application and pack it into a ROMFS image; the same folder gives the same bytes."""
-    from pawl_tools import pack as packing  # noqa: PLC0415 (imports in commands: `--help` must not wait for them)
-    from pawl_tools import toolchain  # noqa: PLC0415
+    from pawl_tools import pack as packing
+    from pawl_tools import toolchain
 
     image = packing.pack_application(folder, toolchain.find())
     files.write(out, image)
@@ -40,7 +43,7 @@ def sign(
     epoch: Annotated[int, typer.Option(help="Epoch: raising it stops every release before")] = 0,
 ) -> None:
     """Sign an image as a release; the same input gives the same bytes."""
-    from pawl_tools import identifiers, keys, release  # noqa: PLC0415
+    from pawl_tools import identifiers, keys, release
 
     if not 0 <= sequence < _COUNTER_MAX or not 0 <= epoch < _COUNTER_MAX:
         raise ToolError("--sequence and --epoch each fit 32 bits")
@@ -63,10 +66,10 @@ def show(
     json: Annotated[bool, typer.Option("--json", help="Print JSON")] = False,
 ) -> None:
     """Print what a release says of itself. Checks no signature: `pawl verify` does."""
-    from pawl import suit  # noqa: PLC0415
-    from pawl.errors import PawlError  # noqa: PLC0415
-    from pawl.index import b64u  # noqa: PLC0415
-    from pawl.names import reason_name  # noqa: PLC0415
+    from pawl import suit
+    from pawl.errors import PawlError
+    from pawl.index import b64u
+    from pawl.names import reason_name
 
     try:
         envelope = suit.Envelope(files.read(path))
@@ -104,10 +107,10 @@ def verify(
     json: Annotated[bool, typer.Option("--json", help="Print JSON")] = False,
 ) -> None:
     """Run the device's verifier: exit 0 accepted, 1 refused (with the reason), 2 unusable arguments or files."""
-    from pawl.errors import PawlError  # noqa: PLC0415
-    from pawl.index import b64u  # noqa: PLC0415
-    from pawl_tools import trust as trusting  # noqa: PLC0415
-    from pawl_tools import verification  # noqa: PLC0415
+    from pawl.errors import PawlError
+    from pawl.index import b64u
+    from pawl_tools import trust as trusting
+    from pawl_tools import verification
 
     device = verification.DeviceState.parse(installed_sequence, epoch, vendor, device_class)
     anchor = trusting.load(files.read(trust))
@@ -126,8 +129,8 @@ def verify(
     files.show(facts, as_json=json)
 
 
-def _refuse(error: "PawlError", *, as_json: bool) -> None:  # noqa: F821
-    from pawl.names import reason_name  # noqa: PLC0415
+def _refuse(error: "PawlError", *, as_json: bool) -> NoReturn:
+    from pawl.names import reason_name
 
     reason = reason_name(error.code)
     if as_json:

@@ -22,15 +22,19 @@ def init(
     out: Annotated[Path, typer.Argument(help="Where the anchor file goes")],
     root: Annotated[list[Path], typer.Option(help="Private root key; repeat for several")],
     release: Annotated[list[Path], typer.Option(help="Public release key; repeat for several")],
-    director: Annotated[list[Path], typer.Option(help="Public key of the fleet server's director; at most 2")],
-    ca: Annotated[list[Path], typer.Option(help="Certificate (PEM) of the authority that devices trust for TLS")],
+    director: Annotated[
+        list[Path], typer.Option(help="Public key of the fleet server's director; at most 2")
+    ],
+    ca: Annotated[
+        list[Path], typer.Option(help="Certificate (PEM) of the authority that devices trust for TLS")
+    ],
     server_name: Annotated[list[str], typer.Option(help="Name in the broker's certificate")],
     threshold: Annotated[int, typer.Option(help="How many release keys must sign")] = 1,
     days: Annotated[int, typer.Option(help="Days until it expires for new installs")] = 365,
 ) -> None:
     """Make version 1, signed by all root keys given, all of which must sign its successor."""
-    from pawl import codes  # noqa: PLC0415 (as in every command: `--help` must not wait for cryptography)
-    from pawl_tools import keys, pki, trust  # noqa: PLC0415
+    from pawl import codes
+    from pawl_tools import keys, pki, trust
 
     roots = [keys.FileSigner(path) for path in root]
     now = int(time.time())
@@ -59,14 +63,14 @@ def show(
     json: Annotated[bool, typer.Option("--json", help="Print JSON")] = False,
 ) -> None:
     """Check an anchor file as a device does, and print what it says."""
-    from pawl_tools import trust  # noqa: PLC0415
+    from pawl_tools import trust
 
     files.show(_facts(trust.load(files.read(path))), as_json=json)
 
 
 def _facts(anchor: "Anchor") -> dict[str, object]:
-    from pawl.index import b64u  # noqa: PLC0415
-    from pawl.names import role_name  # noqa: PLC0415
+    from pawl.index import b64u
+    from pawl.names import role_name
 
     facts: dict[str, object] = {
         "version": anchor.version,

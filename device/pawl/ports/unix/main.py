@@ -1,14 +1,14 @@
 """Boot of the unix board: judge the slots, mount the verified one at /app, run it beside the agent."""
 
 import asyncio
+import gc
 import sys
 import vfs
 
-from pawl import boot, codes, p256, trust
+from pawl import boot, codes, p256
 from pawl.agent import Agent
 from pawl.bootloader import Bootloader
 from pawl.compat import const
-from pawl.errors import PawlError
 from pawl.ports.unix import layout
 from pawl.ports.unix.flash import FileFlash
 from pawl.ports.unix.port import Port
@@ -32,6 +32,7 @@ def run(flash_path, mapped, watchdog):
     boots = counter.step()
     loader = Bootloader(storage, verify)
     decision = loader.settle()
+    gc.collect()
     running = codes.RUNNING_RECOVERY if decision.slot is None else decision.slot
     port.log("boot %d row %d slot %s" % (boots, decision.row, "AB-"[running]))
     application = _mount(loader.candidates[running]) if decision.action != boot.RECOVER else None
@@ -49,9 +50,7 @@ def _mount(candidate):
 async def _main(port, loader, running, boots, name):
     application = Application(port, name)
     agent = Agent(port, loader, running, boots, application.is_healthy)
-    asyncio.create_task(_feed(port))
-    asyncio.create_task(application.run())
-    await agent.run()
+    await asyncio.gather(_feed(port), application.run(), agent.run())
 
 
 async def _feed(port):
@@ -81,8 +80,6 @@ class Application:
             self.is_started = True
             if hasattr(module, "main"):
                 await module.main()
-        except PawlError:
-            raise
         except Exception as error:
             self.port.log("application crashed")
             sys.print_exception(error)

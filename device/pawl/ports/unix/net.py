@@ -56,7 +56,7 @@ async def connect(host, port, server_name, ca_der, cert_der, key_der, timeout_s)
 
 def _context(ca_der, cert_der, key_der):
     context = tls.SSLContext(tls.PROTOCOL_TLS_CLIENT)
-    context.verify_mode = tls.CERT_REQUIRED
+    context.verify_mode = tls.CERT_REQUIRED  # pyright: ignore[reportAttributeAccessIssue] (the stubs lack it)
     try:
         for certificate in ca_der:
             context.load_verify_locations(certificate)  # each call adds one
@@ -67,7 +67,8 @@ def _context(ca_der, cert_der, key_der):
 
 
 async def _open(context, host, port, server_name):
-    stream, _ = await asyncio.open_connection(host, port, context, server_name)
+    opening = asyncio.open_connection(host, port, context, server_name)  # pyright: ignore[reportCallIssue] (the stubs' is old)
+    stream, _ = await opening
     try:
         stream.s.readinto(bytearray(1))  # sends the ClientHello, or raises why TCP didn't connect
     except _FAULTS:

@@ -18,6 +18,8 @@ class Port:
 
     def __init__(self, watchdog):
         self.watchdog = watchdog
+        # Made first, and once: later the heap has no room for it in one piece.
+        self._buffer = bytearray(_PACKET_MAX_BYTES)
 
     ticks_ms = staticmethod(time.ticks_ms)
     ticks_diff = staticmethod(time.ticks_diff)
@@ -37,9 +39,7 @@ class Port:
         )
 
         def make_client(on_message):
-            return mqtt.Client(
-                stream, identity.device, _KEEPALIVE_S, _PACKET_MAX_BYTES, on_message, time.ticks_ms
-            )
+            return mqtt.Client(stream, identity.device, _KEEPALIVE_S, self._buffer, on_message, time.ticks_ms)
 
         return make_client
 

@@ -1,0 +1,1 @@
+"""What the server decides: values in, values out; no database, broker, file or clock."""

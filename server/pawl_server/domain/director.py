@@ -1,0 +1,92 @@
+"""Which offer a device gets now, and what the server remembers of it; pure.
+
+The director chooses among signed releases and says how fresh its choice is; what may run, the device judges itself.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from pawl import codes, messages
+from pawl_server.domain.fleet import Assignment, AssignmentState, Device, OfferMark
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnchorReference:
+    """The trust anchor that the director goes by: a device behind it walks the roots first."""
+
+    version: int
+    digest: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Issued:
+    """An offer (`pawl.messages.Offer`) and the rows that belong to it."""
+
+    offer: Any
+    device: Device
+    assignment: Assignment | None
+
+
+# What an assignment's state asks of the device; a settled one asks nothing until it is assigned again.
+_ACTIONS = {
+    AssignmentState.ASSIGNED: codes.OFFER_INSTALL,
+    AssignmentState.OFFERED: codes.OFFER_INSTALL,
+    AssignmentState.HELD: codes.OFFER_HOLD,
+    AssignmentState.SUCCEEDED: codes.OFFER_NONE,
+    AssignmentState.FAILED: codes.OFFER_NONE,
+}
+
+
+def assign(assignment: Assignment | None, device: str, release: bytes) -> Assignment:
+    """Return the assignment of a release to a device, given the one of the same release before it, if any.
+
+    A device installs what failed on it only under the attempt that follows its failures: assigning again asks for that.
+    """
+    if assignment is None:
+        return Assignment(device=device, release=release)
+    return replace(
+        assignment,
+        state=AssignmentState.ASSIGNED,
+        attempt=assignment.failures + 1,
+        reason=codes.REASON_OK,
+        offered=None,
+    )
+
+
+def hold(assignment: Assignment) -> Assignment:
+    """Return the assignment stopped where it is; one that is settled stays as it is."""
+    if _ACTIONS[assignment.state] == codes.OFFER_NONE:
+        return assignment
+    return replace(assignment, state=AssignmentState.HELD)
+
+
+def make_offer(
+    device: Device, assignment: Assignment | None, anchor: AnchorReference, now_s: int
+) -> Issued | None:
+    """Return the next offer under the device's open nonce; None if no nonce is open."""
+    if device.nonce is None:
+        return None
+    action = codes.OFFER_NONE if assignment is None else _ACTIONS[assignment.state]
+    is_install = assignment is not None and action == codes.OFFER_INSTALL
+    offer = messages.Offer(
+        device=device.name,
+        nonce=device.nonce,
+        number=device.next_number,
+        time=now_s,
+        anchor=(anchor.version, anchor.digest),
+        action=action,
+        digest=assignment.release if assignment is not None and is_install else None,
+        attempt=assignment.attempt if assignment is not None and is_install else None,
+        delay_s=None,
+    )
+    following = replace(device, next_number=device.next_number + 1)
+    marked = _mark(assignment, device, device.nonce) if assignment is not None and is_install else assignment
+    return Issued(offer=offer, device=following, assignment=marked)
+
+
+def _mark(assignment: Assignment, device: Device, nonce: bytes) -> Assignment:
+    """Remember the first offer under each nonce: a report that accepted it, or a later one, speaks of this assignment."""
+    if assignment.offered is not None and assignment.offered.nonce == nonce:
+        return replace(assignment, state=AssignmentState.OFFERED)
+    mark = OfferMark(nonce=nonce, number=device.next_number, boots=device.boots or 0)
+    return replace(assignment, state=AssignmentState.OFFERED, offered=mark)

@@ -1,0 +1,129 @@
+"""The nouns of the fleet as values: devices, releases, assignments. Each is what one row of the store says."""
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+
+from pawl.identity import partition_of
+from pawl_server.verifier import p256_public_key
+
+DEVICE_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+_IDENTIFIER_BYTES = 16
+_DIGEST_BYTES = 32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Enrolment:
+    """What provisioning tells the server of a device: vendor, class, and the key its reports are signed with."""
+
+    device: str
+    vendor: bytes
+    class_id: bytes
+    report_x: bytes
+    report_y: bytes
+
+    def __post_init__(self) -> None:
+        """Refuse what no provisioned device could be; ValueError."""
+        if not DEVICE_ID.fullmatch(self.device):
+            raise ValueError(f"{self.device!r} is no device id: a-z, 0-9 and -, 63 at most")
+        if len(self.vendor) != _IDENTIFIER_BYTES or len(self.class_id) != _IDENTIFIER_BYTES:
+            raise ValueError("vendor and class have 16 bytes")
+        p256_public_key(self.report_x, self.report_y)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportNumber:
+    """Which report it is: of which boot, and which of that boot. Ordered: of one device, they only rise."""
+
+    boots: int
+    number: int
+
+    def __lt__(self, other: "ReportNumber") -> bool:
+        return (self.boots, self.number) < (other.boots, other.number)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ratchet:
+    """What a device says it confirmed: the digest is None if it was only provisioned."""
+
+    sequence: int
+    digest: bytes | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Device:
+    """An enrolled device and what it said last.
+
+    `nonce` is open and `next_number` the number of the next offer under it; `boots`, `running` and `ratchet` are of the
+    last hello, which is unsigned: for people to see, never to decide by. `last_report` is the newest that was accepted.
+    """
+
+    enrolment: Enrolment
+    assigned: bytes | None = None
+    nonce: bytes | None = None
+    next_number: int = 0
+    boots: int | None = None
+    running: int | None = None
+    ratchet: Ratchet | None = None
+    last_report: ReportNumber | None = None
+    last_seen_s: int | None = None
+
+    @property
+    def name(self) -> str:
+        """The device id."""
+        return self.enrolment.device
+
+    @property
+    def partition(self) -> int:
+        """The partition of its topics."""
+        return int(partition_of(self.enrolment.device))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Release:
+    """An imported release, named by its manifest digest."""
+
+    digest: bytes
+    sequence: int
+    version: str
+    index_digest: bytes
+    size_bytes: int
+    imported_at_s: int | None = None
+    published_at_s: int | None = None
+
+
+class AssignmentState(StrEnum):
+    """How far a device is on the way to the release it was assigned."""
+
+    ASSIGNED = "assigned"
+    OFFERED = "offered"
+    HELD = "held"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OfferMark:
+    """The first offer of an assignment under a nonce, and the device's boot count then."""
+
+    nonce: bytes
+    number: int
+    boots: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assignment:
+    """A release that a device is meant to run. `attempt` is what the offer says, `failures` the reverts reported."""
+
+    device: str
+    release: bytes
+    state: AssignmentState = AssignmentState.ASSIGNED
+    attempt: int = 1
+    failures: int = 0
+    reason: int = 0
+    offered: OfferMark | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a release that isn't named by a digest."""
+        if len(self.release) != _DIGEST_BYTES:
+            raise ValueError("a release is named by the 32 bytes of its manifest digest")

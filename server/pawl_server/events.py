@@ -1,0 +1,64 @@
+"""What the server tells those who watch it; each event is one fact that the store holds already."""
+
+from dataclasses import dataclass
+
+from pawl_server.domain.fleet import AssignmentState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HelloReceived:
+    """A device opened a nonce."""
+
+    device: str
+    boots: int
+    running: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OfferMade:
+    """An offer was signed and queued: action 0 none, 1 install, 2 hold."""
+
+    device: str
+    number: int
+    action: int
+    release: bytes | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OfferSent:
+    """The broker has the device's newest offer."""
+
+    device: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportReceived:
+    """A device reported, signed; `event` and `reason` are names."""
+
+    device: str
+    boots: int
+    number: int
+    event: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AssignmentSettled:
+    """A report settled what a device was assigned; `reason` is a name."""
+
+    device: str
+    release: bytes
+    state: AssignmentState
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MessageRefused:
+    """A message was dropped and counted; `device` is empty if nobody enrolled said it."""
+
+    device: str
+    where: str
+    reason: str
+
+
+Event = HelloReceived | OfferMade | OfferSent | ReportReceived | AssignmentSettled | MessageRefused

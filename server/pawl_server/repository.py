@@ -1,0 +1,109 @@
+"""Imported releases as files: one bundle a file, named by its manifest digest, never half written.
+
+Refuses, with the device's own reason, whatever the device's verifier refuses; a release on disk is opened through
+the verifier again, so a file that changed is refused like a file that was sent.
+
+    digest = repository.add(raw).digest
+    bundle = repository.open(digest)
+"""
+
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from pawl import codes
+from pawl.bundle import open_bundle
+from pawl.errors import ManifestError
+from pawl.index import b64u
+from pawl_server.domain.fleet import Release
+from pawl_server.verifier import verify
+
+SUFFIX = ".pawl"
+
+
+class Repository:
+    """A folder of bundles, and the trust anchor that judges them."""
+
+    def __init__(self, folder: Path, anchor: Any, *, bundle_max_bytes: int) -> None:
+        self._folder = folder
+        self._anchor = anchor
+        self._bundle_max_bytes = bundle_max_bytes
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def add(self, raw: bytes) -> Release:
+        """Verify a bundle, keep it, and return what it is; the same bundle again changes nothing.
+
+        Raises:
+            ManifestError: the device's verifier refuses it, with that reason; nothing was written.
+        """
+        bundle = self._verified(raw)
+        path = self._path(bytes(bundle.envelope.digest))
+        if not path.exists() or path.read_bytes() != raw:
+            _replace(path, raw)
+        return _release_of(bundle)
+
+    def open(self, digest: bytes) -> Any:
+        """Return the `pawl.bundle.Bundle` of an imported release; FileNotFoundError if it wasn't imported."""
+        bundle = self._verified(self._path(digest).read_bytes())
+        if bundle.envelope.digest != digest:
+            raise ManifestError(
+                codes.REASON_MANIFEST_DIGEST, "the file holds another release than its name says"
+            )
+        return bundle
+
+    def _path(self, digest: bytes) -> Path:
+        return self._folder / f"{b64u(digest)}{SUFFIX}"
+
+    def _verified(self, raw: bytes) -> Any:
+        if len(raw) > self._bundle_max_bytes:
+            raise ManifestError(
+                codes.REASON_TOO_LARGE, f"a bundle has at most {self._bundle_max_bytes} bytes"
+            )
+        bundle = open_bundle(raw, self._anchor, verify)
+        _require_fits_the_wire(bundle)
+        return bundle
+
+
+def _require_fits_the_wire(bundle: Any) -> None:
+    """A device reads envelope and index into buffers of these sizes, and would refuse larger ones one by one."""
+    if len(bundle.wire_envelope()) > codes.ENVELOPE_MAX_BYTES:
+        raise ManifestError(codes.REASON_TOO_LARGE, "the envelope is larger than devices read")
+    if len(bundle.index_bytes) > codes.INDEX_MAX_BYTES:
+        raise ManifestError(codes.REASON_TOO_LARGE, "the index is larger than devices read")
+
+
+def _release_of(bundle: Any) -> Release:
+    manifest = bundle.manifest
+    return Release(
+        digest=bytes(bundle.envelope.digest),
+        sequence=manifest.sequence_number,
+        version=".".join(str(number) for number in manifest.version),
+        index_digest=bytes(bundle.index_digest),
+        size_bytes=bundle.index.size,
+    )
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Write a file beside its place and rename it there, so that a cut leaves the old file or the new one."""
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".import-")
+    temporary = Path(name)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename durable: it is kept in the folder, not in the file."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,6 @@
+"""The only SQLAlchemy: what the server keeps, in one database."""
+
+from pawl_server.store.store import Store
+from pawl_server.store.transaction import ConflictError, Queued, Transaction
+
+__all__ = ["ConflictError", "Queued", "Store", "Transaction"]

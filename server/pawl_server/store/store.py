@@ -1,0 +1,81 @@
+"""The store: what the server keeps between messages and restarts, one transaction a step.
+
+Refuses to decide anything: it reads values and writes values. SQLite, in WAL mode; a writer takes the write lock when
+its transaction begins, so that what it read still holds when it writes.
+
+    async with store.writing() as transaction:
+        devices = await transaction.devices(["bench-1"])
+        ...
+        await transaction.write(changes, now_s)
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import URL, Connection, event
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from pawl_server.store import tables
+from pawl_server.store.transaction import Transaction
+
+BUSY_TIMEOUT_MS = 5000
+_PRAGMAS = (
+    "PRAGMA journal_mode = WAL",
+    # A message is acknowledged after the commit: what was committed must outlive a power cut, too.
+    "PRAGMA synchronous = FULL",
+    "PRAGMA foreign_keys = ON",
+    f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}",
+)
+
+
+class Store:
+    """One SQLite file; opened once, closed once."""
+
+    def __init__(self, path: Path) -> None:
+        self._engine: AsyncEngine = create_async_engine(URL.create("sqlite+aiosqlite", database=str(path)))
+        event.listen(self._engine.sync_engine, "connect", _prepare)
+        event.listen(self._engine.sync_engine, "begin", _begin)
+
+    async def open(self) -> None:
+        """Make the tables that are missing."""
+        async with self._connect(is_writing=True) as connection:
+            await connection.run_sync(tables.metadata.create_all)
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._engine.dispose()
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[Transaction]:
+        """Open a transaction that sees one state of the database, and must not write."""
+        async with self._connect(is_writing=False) as connection:
+            yield Transaction(connection)
+
+    @asynccontextmanager
+    async def writing(self) -> AsyncIterator[Transaction]:
+        """Open a transaction that is committed at the end of the block, or undone if it raises."""
+        async with self._connect(is_writing=True) as connection:
+            yield Transaction(connection)
+
+    @asynccontextmanager
+    async def _connect(self, *, is_writing: bool) -> AsyncIterator[AsyncConnection]:
+        async with self._engine.connect() as connection:
+            await connection.execution_options(is_writing=is_writing)
+            async with connection.begin():
+                yield connection
+
+
+def _prepare(dbapi_connection: Any, _record: Any) -> None:
+    # The driver's own idea of when a transaction begins is off: `_begin` says it.
+    dbapi_connection.isolation_level = None
+    cursor = dbapi_connection.cursor()
+    for pragma in _PRAGMAS:
+        cursor.execute(pragma)
+    cursor.close()
+
+
+def _begin(connection: Connection) -> None:
+    is_writing = connection.get_execution_options().get("is_writing", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if is_writing else "BEGIN")

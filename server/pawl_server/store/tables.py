@@ -1,0 +1,121 @@
+"""The tables. Digests and identifiers are bytes, times are seconds since 1970, states are stored by value."""
+
+from sqlalchemy import (
+    Boolean,
+    Column,
+    Dialect,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    UniqueConstraint,
+)
+from sqlalchemy.types import TypeDecorator
+
+_UINT64_BYTES = 8
+
+
+class Uint64(TypeDecorator[int]):
+    """The wire's 64-bit numbers as 8 bytes: databases' integers are signed, and bytes sort the same way."""
+
+    impl = LargeBinary
+    cache_ok = True
+
+    def process_bind_param(self, value: int | None, _dialect: Dialect) -> bytes | None:
+        """Return the number as the database keeps it."""
+        return None if value is None else value.to_bytes(_UINT64_BYTES)
+
+    def process_result_value(self, value: bytes | None, _dialect: Dialect) -> int | None:
+        """Return the number."""
+        return None if value is None else int.from_bytes(value)
+
+
+metadata = MetaData()
+
+releases = Table(
+    "releases",
+    metadata,
+    Column("digest", LargeBinary, primary_key=True),
+    Column("sequence", Uint64, nullable=False),
+    Column("version", String, nullable=False),
+    Column("index_digest", LargeBinary, nullable=False),
+    Column("size_bytes", Integer, nullable=False),
+    Column("imported_at_s", Integer, nullable=False),
+    Column("published_at_s", Integer),
+)
+
+devices = Table(
+    "devices",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("partition", Integer, nullable=False),
+    Column("vendor", LargeBinary, nullable=False),
+    Column("class_id", LargeBinary, nullable=False),
+    Column("report_x", LargeBinary, nullable=False),
+    Column("report_y", LargeBinary, nullable=False),
+    Column("assigned", LargeBinary, ForeignKey("releases.digest")),
+    Column("nonce", LargeBinary),
+    Column("next_number", Integer, nullable=False),
+    Column("boots", Uint64),
+    Column("running", Integer),
+    Column("ratchet_sequence", Uint64),
+    Column("ratchet_digest", LargeBinary),
+    Column("last_report_boots", Uint64),
+    Column("last_report_number", Uint64),
+    Column("last_seen_s", Integer),
+)
+
+assignments = Table(
+    "assignments",
+    metadata,
+    Column("device", String, ForeignKey("devices.id"), primary_key=True),
+    Column("release", LargeBinary, ForeignKey("releases.digest"), primary_key=True),
+    Column("state", String, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("failures", Integer, nullable=False),
+    Column("reason", Uint64, nullable=False),
+    Column("offer_nonce", LargeBinary),
+    Column("offer_number", Integer),
+    Column("offer_boots", Uint64),
+)
+
+reports = Table(
+    "reports",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("device", String, ForeignKey("devices.id"), nullable=False),
+    Column("boots", Uint64, nullable=False),
+    Column("number", Uint64, nullable=False),
+    Column("event", Uint64, nullable=False),
+    Column("reason", Uint64, nullable=False),
+    Column("received_at_s", Integer, nullable=False),
+    UniqueConstraint("device", "boots", "number"),
+)
+
+# No foreign key: what nobody enrolled sends is counted too, under an empty name.
+refusals = Table(
+    "refusals",
+    metadata,
+    Column("device", String, primary_key=True),
+    Column("where", String, primary_key=True),
+    Column("reason", String, primary_key=True),
+    Column("count", Integer, nullable=False),
+)
+
+# A row is deleted when the broker has it. An id is never used again: a newer offer must not be taken for an older one.
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("topic", String, nullable=False),
+    Column("payload", LargeBinary, nullable=False),
+    Column("qos", Integer, nullable=False),
+    Column("is_retained", Boolean, nullable=False),
+    Column("created_at_s", Integer, nullable=False),
+    Column("device", String, unique=True),
+    ForeignKeyConstraint(["device"], ["devices.id"]),
+    sqlite_autoincrement=True,
+)

@@ -1,0 +1,183 @@
+"""What may be read and written within one transaction: values in, values out."""
+
+from collections import Counter
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Table, bindparam, delete, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from pawl_server.domain.changes import Changes, Outgoing, Refusal
+from pawl_server.domain.fleet import Assignment, Device, Release
+from pawl_server.domain.outcomes import SignedReport
+from pawl_server.store import rows, tables
+
+OUTBOX_BATCH_ROWS = 200
+
+
+class ConflictError(Exception):
+    """Something else is stored under that name; nothing was changed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Queued:
+    """A message that the broker doesn't have yet."""
+
+    id: int
+    message: Outgoing
+
+
+class Transaction:
+    """What may be read and written in one transaction; made by `Store.reading` and `Store.writing`."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
+
+    async def devices(self, names: Collection[str]) -> dict[str, Device]:
+        """Return the enrolled ones of these devices."""
+        query = select(tables.devices).where(tables.devices.c.id.in_(names))
+        found = await self._connection.execute(query)
+        return {row["id"]: rows.device_of(row) for row in found.mappings()}
+
+    async def device(self, name: str) -> Device | None:
+        """Return a device, or None if it isn't enrolled."""
+        return (await self.devices([name])).get(name)
+
+    async def assignments(self, names: Collection[str]) -> dict[str, Assignment]:
+        """Return the current assignment of those of these devices that have one."""
+        device, assignment = tables.devices.c, tables.assignments.c
+        is_current = (assignment.device == device.id) & (assignment.release == device.assigned)
+        query = select(tables.assignments).join(tables.devices, is_current).where(device.id.in_(names))
+        found = await self._connection.execute(query)
+        return {row["device"]: rows.assignment_of(row) for row in found.mappings()}
+
+    async def assignment(self, name: str, release: bytes) -> Assignment | None:
+        """Return the assignment of one release to one device, current or not."""
+        column = tables.assignments.c
+        query = select(tables.assignments).where(column.device == name, column.release == release)
+        row = (await self._connection.execute(query)).mappings().first()
+        return None if row is None else rows.assignment_of(row)
+
+    async def release(self, digest: bytes) -> Release | None:
+        """Return an imported release."""
+        query = select(tables.releases).where(tables.releases.c.digest == digest)
+        row = (await self._connection.execute(query)).mappings().first()
+        return None if row is None else rows.release_of(row)
+
+    async def refusals(self) -> Counter[Refusal]:
+        """Return every refusal with its count."""
+        found = await self._connection.execute(select(tables.refusals))
+        return Counter(
+            {
+                Refusal(device=row["device"], where=row["where"], reason=row["reason"]): row["count"]
+                for row in found.mappings()
+            }
+        )
+
+    async def unsent(self) -> list[Queued]:
+        """Return the oldest messages that the broker doesn't have yet."""
+        query = select(tables.outbox).order_by(tables.outbox.c.id).limit(OUTBOX_BATCH_ROWS)
+        found = await self._connection.execute(query)
+        names = ("topic", "payload", "device", "qos", "is_retained")
+        return [
+            Queued(id=row["id"], message=Outgoing(**{name: row[name] for name in names}))
+            for row in found.mappings()
+        ]
+
+    async def enroll(self, device: Device) -> None:
+        """Add a device; the same enrolment again changes nothing, another one raises ConflictError."""
+        known = await self.device(device.name)
+        if known is None:
+            await self._connection.execute(insert(tables.devices), [rows.device_row(device)])
+        elif known.enrolment != device.enrolment:
+            raise ConflictError(f"{device.name} is enrolled with another vendor, class or report key")
+
+    async def add_release(self, release: Release) -> None:
+        """Add an imported release; one that is known changes nothing."""
+        if await self.release(release.digest) is None:
+            await self._connection.execute(insert(tables.releases), [rows.release_row(release)])
+
+    async def mark_published(self, digest: bytes, now_s: int) -> None:
+        """Note that the broker has all of a release."""
+        change = update(tables.releases).where(tables.releases.c.digest == digest)
+        await self._connection.execute(change.values(published_at_s=now_s))
+
+    async def mark_sent(self, ids: Collection[int]) -> None:
+        """Forget messages that the broker has."""
+        await self._connection.execute(delete(tables.outbox).where(tables.outbox.c.id.in_(ids)))
+
+    async def write(self, changes: Changes, now_s: int) -> None:
+        """Write everything that a step changed."""
+        await self._update(
+            tables.devices, ("id",), [rows.device_row(one) for one in changes.devices.values()]
+        )
+        await self._upsert_assignments(changes)
+        await self._insert(tables.reports, [_report_row(one, now_s) for one in changes.reports])
+        await self._count(changes.refusals)
+        await self._put_offers(changes.offers, now_s)
+
+    async def _insert(self, table: Table, values: list[dict[str, Any]]) -> None:
+        if values:
+            await self._connection.execute(insert(table), values)
+
+    async def _update(self, table: Table, key: tuple[str, ...], values: list[dict[str, Any]]) -> None:
+        if not values:
+            return
+        change = update(table).where(*[table.c[name] == bindparam("old_" + name) for name in key])
+        change = change.values({name: bindparam(name) for name in values[0] if name not in key})
+        named = [
+            {("old_" + name if name in key else name): value for name, value in row.items()} for row in values
+        ]
+        await self._connection.execute(change, named)
+
+    async def _upsert_assignments(self, changes: Changes) -> None:
+        if not changes.assignments:
+            return
+        column = tables.assignments.c
+        names = [device for device, _ in changes.assignments]
+        query = select(column.device, column.release).where(column.device.in_(names))
+        known = {(row.device, row.release) for row in await self._connection.execute(query)}
+        wanted = changes.assignments.items()
+        await self._insert(
+            tables.assignments, [rows.assignment_row(one) for key, one in wanted if key not in known]
+        )
+        changed = [rows.assignment_row(one) for key, one in wanted if key in known]
+        await self._update(tables.assignments, ("device", "release"), changed)
+
+    async def _count(self, refusals: Mapping[Refusal, int]) -> None:
+        column = tables.refusals.c
+        for refusal, count in refusals.items():
+            names = {"device": refusal.device, "where": refusal.where, "reason": refusal.reason}
+            change = update(tables.refusals).where(*[column[name] == value for name, value in names.items()])
+            changed = await self._connection.execute(change.values(count=column.count + count))
+            if changed.rowcount == 0:
+                await self._insert(tables.refusals, [{**names, "count": count}])
+
+    async def _put_offers(self, offers: Mapping[str, Outgoing], now_s: int) -> None:
+        if not offers:
+            return
+        await self._connection.execute(delete(tables.outbox).where(tables.outbox.c.device.in_(offers)))
+        await self._insert(tables.outbox, [_outbox_row(offer, now_s) for offer in offers.values()])
+
+
+def _report_row(report: SignedReport, now_s: int) -> dict[str, Any]:
+    return {
+        "device": report.device,
+        "boots": report.id.boots,
+        "number": report.id.number,
+        "event": report.event,
+        "reason": report.reason,
+        "received_at_s": now_s,
+    }
+
+
+def _outbox_row(message: Outgoing, now_s: int) -> dict[str, Any]:
+    return {
+        "topic": message.topic,
+        "payload": message.payload,
+        "qos": message.qos,
+        "is_retained": message.is_retained,
+        "created_at_s": now_s,
+        "device": message.device,
+    }

@@ -1,0 +1,118 @@
+"""A device that only talks MQTT: run by MicroPython for test_device_mqtt.py, one scenario a process.
+
+Arguments: scenario, port, server name, folder with `device.crt.der`, `device.key.der` and `ca*.der`.
+"""
+
+# MicroPython runs this: no pathlib; its output is what the test reads.
+# ruff: noqa: PTH123, PTH208, T201, UP031
+import asyncio
+import os
+import sys
+import time
+
+from pawl.errors import TransportError
+from pawl.mqtt import Client
+from pawl.ports.unix import net
+
+WINDOW = 8
+BLOCKS = 48
+BLOCK_BYTES = 4096
+
+
+def _read(path):
+    with open(path, "rb") as file:
+        return file.read()
+
+
+def _block(number):
+    return "pawl/b/i/0/%d" % number
+
+
+class Device:
+    """One connection, and what came over it."""
+
+    def __init__(self):
+        self.blocks = {}
+        self.largest = 0
+        self.arrived = asyncio.Event()
+
+    async def on_message(self, topic, payload, retained):
+        """Note a block: all of its bytes are its number."""
+        self.largest = max(self.largest, len(payload))
+        if payload[0] == payload[-1] and retained:
+            self.blocks[topic] = payload[0]
+        self.arrived.set()
+
+    async def open(self, port, name, folder):
+        """Connect with what the folder holds, and start the reader."""
+        cas = [_read(folder + "/" + file) for file in sorted(os.listdir(folder)) if file.startswith("ca")]
+        certificate, key = _read(folder + "/device.crt.der"), _read(folder + "/device.key.der")
+        self.stream = await net.connect("127.0.0.1", port, name, cas, certificate, key, 10)
+        self.client = Client(self.stream, "anything", 30, bytearray(8192), self.on_message, time.ticks_ms)
+        await self.client.connect()
+        self.reader = asyncio.create_task(self.client.run())
+
+    async def fetch(self):
+        """Fetch retained blocks, at most WINDOW subscriptions open at a time."""
+        wanted = [_block(number) for number in range(BLOCKS)]
+        for start in range(0, BLOCKS, WINDOW):
+            window = wanted[start : start + WINDOW]
+            await self.client.subscribe(window, 0)
+            while not all(topic in self.blocks for topic in window):
+                self.arrived.clear()
+                await asyncio.wait_for(self.arrived.wait(), 10)
+            await self.client.send_unsubscribe(window)
+
+    async def refused(self, topics):
+        """Return the reason code with which a subscription is refused, or 0."""
+        try:
+            await self.client.subscribe(topics, 1)
+        except TransportError as error:
+            return error.code
+        return 0
+
+
+async def _download(device):
+    began = time.ticks_ms()
+    await device.client.publish("pawl/d/7/bench-1/up/hello", b"hello")
+    await device.fetch()
+    await device.client.publish("pawl/d/7/bench-2/up/hello", b"not ours")
+    await device.client.publish("pawl/d/7/bench-1/up/report", bytes(4096))
+    print(
+        "blocks", len(device.blocks), "largest", device.largest, "ms", time.ticks_diff(time.ticks_ms(), began)
+    )
+
+
+async def _denied(device):
+    print("refused", await device.refused(["pawl/d/7/bench-2/offer"]))
+    await asyncio.sleep(1)
+    print("received", device.largest)
+
+
+async def _oversized(device):
+    await device.client.subscribe(["pawl/b/i/0/9000", _block(0)], 1)
+    while not device.blocks:
+        await asyncio.wait_for(device.arrived.wait(), 10)
+    await device.client.publish("pawl/d/7/bench-1/up/hello", b"alive")
+    print("oversized", device.client.oversized, "blocks", len(device.blocks))
+
+
+async def _until_lost(device):
+    print("connected")
+    await device.reader
+
+
+SCENARIOS = {"download": _download, "denied": _denied, "oversized": _oversized, "until_lost": _until_lost}
+
+
+async def _main(scenario, port, name, folder):
+    device = Device()
+    try:
+        await device.open(int(port), name, folder)
+        await SCENARIOS[scenario](device)
+        await device.client.disconnect()
+    except TransportError as error:
+        print("error", error.code, error.detail)
+
+
+asyncio.run(_main(*sys.argv[1:]))
