@@ -18,20 +18,21 @@ AGENT_PROFILE = const(1)
 _ENCODINGS = const(1)  # bit field: bit 0 is `none`
 _CHECK_IN_S = const(3600)
 _VERIFY_DEADLINE_MS = const(120000)
-_SOAK_S = const(1)
 _PAUSE_MAX_S = const(300)
 
 
 class Agent:
-    """`port` gives connect, random, ticks, reset, log; `loader` is the settled Bootloader; `running` the slot."""
+    """`port` gives connect, random, ticks, reset, log; `loader` is the settled Bootloader; `running` the slot;
+    `await check_health()` says whether the application may be confirmed.
+    """
 
-    def __init__(self, port, loader, running, boots, is_app_healthy):
+    def __init__(self, port, loader, running, boots, check_health):
         self.port = port
         self.loader = loader
         self.identity = loader.identity
         self.running = running
         self.boots = boots
-        self.is_app_healthy = is_app_healthy
+        self.check_health = check_health
         self.offers = Offers(self.identity.device, loader.anchor, loader.verify)
         self.session = None
         self.job = None
@@ -179,6 +180,7 @@ class Agent:
         if decision.action == policy.REFUSE:
             return lifecycle.REFUSED
         if decision.action == policy.NOTHING:
+            await self._report(session, codes.EVENT_STARTED, decision.reason)
             return lifecycle.NOTHING
         job.take_slot()
         if decision.action == policy.INSTALL:
@@ -204,8 +206,7 @@ class Agent:
         if self.port.ticks_diff(self.port.ticks_ms(), self._started_ms) > _VERIFY_DEADLINE_MS:
             return lifecycle.UNHEALTHY
         await self._online()
-        await asyncio.sleep(_SOAK_S)
-        return lifecycle.HEALTHY if self.is_app_healthy() else lifecycle.UNHEALTHY
+        return lifecycle.HEALTHY if await self.check_health() else lifecycle.UNHEALTHY
 
     async def _confirm(self):
         self.loader.confirm(self.running)

@@ -17,6 +17,11 @@ class Bundle:
         digest = index.digest_of(self.manifest.image.uri)
         self.index_digest = digest
         self.index_bytes = _member(envelope, "#i:" + index.b64u(digest))
+        if (
+            len(self.index_bytes) > codes.INDEX_MAX_BYTES
+            or len(self.wire_envelope()) > codes.ENVELOPE_MAX_BYTES
+        ):
+            raise ManifestError(codes.REASON_TOO_LARGE, "index or envelope is larger than devices take")
         self.image = _member(envelope, self.manifest.image.uri)
         if len(envelope.payloads) != 2 or envelope.severed:
             raise ManifestError(codes.REASON_UNSIGNED_BYTES, "a member that the manifest does not call for")

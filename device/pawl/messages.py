@@ -11,6 +11,8 @@ from pawl.errors import ManifestError, OfferError
 from pawl.ratchet import encode_release, read_release
 
 _FORMAT = const(1)
+_FAILED_MAX = const(8)
+_ID_SIGNS = "abcdefghijklmnopqrstuvwxyz0123456789-"
 NONCE_BYTES = const(16)
 
 # anchor: (version, digest); digest, attempt, delay_s: None if not given
@@ -64,17 +66,39 @@ def _anchor_reference(reader):
     return reader.uint(), reader.bytes_of(32)
 
 
-_OFFER_READERS = (
-    lambda reader: reader.text(),
-    lambda reader: reader.bytes_of(NONCE_BYTES),
-    lambda reader: reader.uint(),
-    lambda reader: reader.uint(),
-    _anchor_reference,
-    lambda reader: reader.uint(),
-    lambda reader: reader.bytes_of(32),
-    lambda reader: reader.uint(),
-    lambda reader: reader.uint(),
-)
+def _uint(reader):
+    return reader.uint()
+
+
+def _nonce(reader):
+    return reader.bytes_of(NONCE_BYTES)
+
+
+def _sha(reader):
+    return reader.bytes_of(32)
+
+
+def _device(reader):
+    device = reader.text()
+    if not 1 <= len(device) <= 63 or device[0] == "-" or any(sign not in _ID_SIGNS for sign in device):
+        raise cbor.malformed("not a device id")
+    return device
+
+
+def _at_most(most):
+    def read(reader):
+        value = reader.uint()
+        if value > most:
+            raise cbor.malformed("number out of range")
+        return value
+
+    return read
+
+
+_action = _at_most(codes.OFFER_HOLD)
+_running = _at_most(codes.RUNNING_RECOVERY)
+_state = _at_most(codes.SLOT_FAILED)
+_OFFER_READERS = (_device, _nonce, _uint, _uint, _anchor_reference, _action, _sha, _uint, _uint)
 
 
 def _read_fields(buf, readers, required):
@@ -93,8 +117,8 @@ def _read_fields(buf, readers, required):
 
 def _read_offer(content):
     offer = Offer(*_read_fields(content, _OFFER_READERS, 6))
-    if offer.action > codes.OFFER_HOLD or (offer.action == codes.OFFER_INSTALL and offer.digest is None):
-        raise cbor.malformed("not an action")
+    if offer.action == codes.OFFER_INSTALL and offer.digest is None:
+        raise cbor.malformed("what to install is missing")
     return offer
 
 
@@ -121,24 +145,52 @@ def _agent(reader):
     return reader.text(), reader.uint()
 
 
+def _by_image(reader, read):
+    """Read {image: what `read` reads}, for one or both images."""
+    found = {image: read(reader) for image in reader.keys()}
+    if not found or any(image not in (codes.IMAGE_APP, codes.IMAGE_FIRMWARE) for image in found):
+        raise cbor.malformed("not an image")
+    return found
+
+
 def _ratchets(reader):
-    return {image: read_release(reader) for image in reader.keys()}
+    return _by_image(reader, read_release)
 
 
 def _slot(reader):
     reader.array(3)
-    state = reader.uint()
+    state = _state(reader)
     digest = None if reader.is_nil() else reader.bytes_of(32)
     return state, digest, None if reader.is_nil() else reader.uint()
 
 
+def _slot_pair(reader):
+    return [_slot(reader) for _ in range(reader.array(2))]
+
+
 def _slots(reader):
-    return {image: [_slot(reader) for _ in range(reader.array(2))] for image in reader.keys()}
+    return _by_image(reader, _slot_pair)
+
+
+def _failed(reader):
+    count = reader.array()
+    if count > _FAILED_MAX:
+        raise cbor.malformed("more than 8 failures")
+    return [_failed_entry(reader) for _ in range(count)]
 
 
 def _failed_entry(reader):
     reader.array(3)
     return reader.bytes_of(32), reader.uint(), reader.uint()
+
+
+def _refusals(reader):
+    found = {}
+    for code in reader.keys():
+        if not isinstance(code, int) or code < 0:
+            raise cbor.malformed("not a reason code")
+        found[code] = reader.uint()
+    return found
 
 
 def _ids(reader):
@@ -148,18 +200,18 @@ def _ids(reader):
 
 _HELLO_READERS = (
     _format,
-    lambda reader: reader.bytes_of(NONCE_BYTES),
+    _nonce,
     _agent,
     _anchor_reference,
     _ratchets,
     _slots,
-    lambda reader: reader.uint(),
-    lambda reader: [_failed_entry(reader) for _ in range(reader.array())],
+    _running,
+    _failed,
     _ids,
-    lambda reader: reader.uint(),
-    lambda reader: reader.uint(),
-    lambda reader: reader.uint(),
-    lambda reader: {code: reader.uint() for code in reader.keys()},
+    _uint,
+    _uint,
+    _uint,
+    _refusals,
 )
 
 
@@ -187,17 +239,11 @@ def _accepted(reader):
     return reader.bytes_of(NONCE_BYTES), reader.uint()
 
 
-_REPORT_READERS = (
-    lambda reader: reader.text(),
-    lambda reader: reader.uint(),
-    lambda reader: reader.uint(),
-    _accepted,
-    _ratchets,
-    lambda reader: reader.uint(),
-    lambda reader: reader.uint(),
-    lambda reader: reader.uint(),
-    lambda reader: bytes(reader.bytes()),
-)
+def _suit_report(reader):
+    return bytes(reader.bytes())
+
+
+_REPORT_READERS = (_device, _uint, _uint, _accepted, _ratchets, _running, _uint, _uint, _suit_report)
 
 
 def open_report(buf, key, verify):

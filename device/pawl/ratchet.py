@@ -6,7 +6,7 @@ append changes nothing, and no order of cuts can lower it. Only `advance` writes
 
 from collections import namedtuple
 
-from pawl import cbor
+from pawl import cbor, codes
 from pawl.compat import const
 from pawl.errors import ManifestError
 from pawl.journal import Journal
@@ -47,12 +47,20 @@ def encode_release(release):
     return [release.sequence, release.digest, version, image]
 
 
+def read_version(reader):
+    """Read a version: 1 to 6 integers (update-management, set-version)."""
+    count = reader.array()
+    if not 1 <= count <= 6:
+        raise ManifestError(codes.REASON_SET_VERSION, "a version has 1 to 6 numbers")
+    return tuple([reader.int() for _ in range(count)])
+
+
 def read_release(reader):
     """Read R of the wire format."""
     reader.array(4)
     sequence = reader.uint()
     digest = None if reader.is_nil() else reader.bytes_of(32)
-    version = None if reader.is_nil() else tuple([reader.int() for _ in range(reader.array())])
+    version = None if reader.is_nil() else read_version(reader)
     image = None
     if not reader.is_nil():
         reader.array(2)

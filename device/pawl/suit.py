@@ -14,6 +14,7 @@ from collections import namedtuple
 from pawl import cbor, codes
 from pawl.compat import const, sha256
 from pawl.errors import ManifestError
+from pawl.ratchet import read_version
 
 _VERSION = const(1)
 _REP_POLICY_MAX = const(15)
@@ -155,10 +156,7 @@ class Manifest:
 
     def _set_version(self, reader):
         inner = cbor.Reader(reader.bytes())
-        count = inner.array()
-        if not 1 <= count <= 6:
-            raise ManifestError(codes.REASON_SET_VERSION, "a version has 1 to 6 numbers")
-        self.version = tuple([inner.int() for _ in range(count)])
+        self.version = read_version(inner)
         inner.end()
 
     def _validate(self, reader):

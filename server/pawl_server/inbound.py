@@ -11,9 +11,9 @@ from pawl import codes, cose, messages
 from pawl.errors import PawlError
 from pawl.identity import partition_of
 from pawl.names import reason_name
+from pawl.ports.host.verifier import verify
 from pawl_server.domain.fleet import DEVICE_ID, Enrolment, Ratchet, ReportNumber
 from pawl_server.domain.outcomes import SignedReport
-from pawl_server.verifier import verify
 
 UP_TOPICS = "pawl/d/+/+/up/#"
 NOBODY = ""

@@ -16,8 +16,8 @@ from pawl import codes
 from pawl.bundle import open_bundle
 from pawl.errors import ManifestError
 from pawl.index import b64u
+from pawl.ports.host.verifier import verify
 from pawl_server.domain.fleet import Release
-from pawl_server.verifier import verify
 
 SUFFIX = ".pawl"
 

@@ -17,6 +17,7 @@ from itertools import islice
 from typing import Any
 
 from pawl import topics, trust
+from pawl.ports.host.verifier import verify
 from pawl_server.domain import director
 from pawl_server.domain.changes import Changes, Outgoing
 from pawl_server.domain.director import AnchorReference
@@ -32,7 +33,6 @@ from pawl_server.repository import Repository
 from pawl_server.settings import ServerSettings
 from pawl_server.signing import load_director
 from pawl_server.store import Store, Transaction
-from pawl_server.verifier import verify
 from pawl_server.watchers import Watchers
 
 

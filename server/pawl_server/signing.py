@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from pawl import codes, cose, messages
-from pawl_server.verifier import COORDINATE_BYTES
+from pawl.ports.host.verifier import COORDINATE_BYTES
 
 
 class DirectorKeyError(Exception):

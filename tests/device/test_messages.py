@@ -152,6 +152,34 @@ def test_bad_hellos_are_malformed():
     assert refused(messages.read_hello, bytes(codes.HELLO_MAX_BYTES + 1)) == codes.REASON_TOO_LARGE
 
 
+def test_hellos_out_of_range_are_malformed():
+    """Each field has its range; a server believes none of a hello, but stores it."""
+    good = hello()
+    for place, value in (
+        (3, {}),
+        (3, {9: floor(1)}),
+        (3, {1: Release(1, None, (), None)}),
+        (4, {1: [(6, None, None)] * 2}),
+        (5, 3),
+        (6, [(D1, 1, 80)] * 9),
+        (11, {-1: 2}),
+        (11, {"a": 2}),
+    ):
+        values = list(good)
+        values[place] = value
+        raw = messages.write_hello(messages.Hello(*values))
+        assert refused(messages.read_hello, raw) in (codes.REASON_MALFORMED, codes.REASON_SET_VERSION), (
+            place,
+            value,
+        )
+
+
+def test_device_ids_have_one_form():
+    """What could not be a certificate's name and a topic's level is no device."""
+    for device in ("", "-a", "A", "a/b", "a+", "ü", "a" * 64):
+        assert refused(offers().accept, signed(offer(device=device))) == codes.REASON_OFFER_SIGNATURE, device
+
+
 def test_report_round_trip_and_signer():
     """A report counts under its device's key only."""
     for accepted in (None, (NONCE, 3)):

@@ -11,6 +11,7 @@ from release_factory import CLASS, VENDOR, KeyPair, make_anchor, make_keys
 
 from pawl import codes, cose, messages, topics, trust
 from pawl.identity import partition_of
+from pawl.ports.host.verifier import verify
 from pawl.ratchet import Release as ConfirmedRelease
 from pawl_server.domain.director import AnchorReference
 from pawl_server.domain.fleet import Enrolment
@@ -18,7 +19,6 @@ from pawl_server.offering import OfferDesk
 from pawl_server.repository import Repository
 from pawl_server.signing import load_director
 from pawl_server.store import Store
-from pawl_server.verifier import verify
 
 NOW_S = 1_800_000_000
 BUNDLE_MAX_BYTES = 1 << 20

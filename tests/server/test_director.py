@@ -9,11 +9,11 @@ from fleet_bench import NOW_S, FakeFleetDevice, KeyPair, make_fleet
 
 from pawl import codes, messages
 from pawl.errors import OfferError
+from pawl.ports.host.verifier import verify
 from pawl_server.domain import director
 from pawl_server.domain.director import AnchorReference
 from pawl_server.domain.fleet import Assignment, AssignmentState, Device, OfferMark
 from pawl_server.signing import DirectorKeyError, load_director
-from pawl_server.verifier import verify
 
 ANCHOR = AnchorReference(version=3, digest=b"a" * 32)
 RELEASE = b"r" * 32

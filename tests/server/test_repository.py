@@ -9,8 +9,8 @@ from release_factory import make_anchor, make_keys, make_release
 from pawl import codes, trust
 from pawl.errors import ManifestError
 from pawl.index import b64u
+from pawl.ports.host.verifier import verify
 from pawl_server.repository import Repository
-from pawl_server.verifier import verify
 
 
 @pytest.fixture

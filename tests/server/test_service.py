@@ -13,6 +13,7 @@ from release_factory import make_keys, make_release
 
 from pawl import bundle, codes, index, suit, topics
 from pawl.errors import ManifestError
+from pawl.ports.host.verifier import verify
 from pawl_server.domain.changes import Changes, Outgoing
 from pawl_server.domain.fleet import AssignmentState, Device
 from pawl_server.events import AssignmentSettled, HelloReceived, MessageRefused, OfferSent, ReportReceived
@@ -20,7 +21,6 @@ from pawl_server.mqtt.link import LinkError
 from pawl_server.outbox import OutboxSender
 from pawl_server.service import FleetServer, UnknownError
 from pawl_server.settings import ServerSettings
-from pawl_server.verifier import verify
 from pawl_server.watchers import Watchers
 
 WAIT_S = 10

@@ -10,7 +10,7 @@ from fleet_bench import KeyPair
 
 from pawl import codes, cose
 from pawl.names import event_name, reason_name
-from pawl_server.verifier import verify
+from pawl.ports.host.verifier import verify
 
 VECTORS = Path(os.environ.get("PAWL_VECTORS", Path(__file__).resolve().parents[2] / "../shared/vectors"))
 

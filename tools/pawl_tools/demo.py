@@ -18,8 +18,8 @@ from pathlib import Path
 from pawl import bundle, codes, cose, messages, suit, topics, trust
 from pawl.errors import ManifestError
 from pawl.names import reason_name
+from pawl.ports.host.verifier import verify
 from pawl_server.events import AssignmentSettled, Event, HelloReceived, ReportReceived
-from pawl_server.verifier import verify
 from pawl_tools import pack, toolchain
 from pawl_tools.errors import ToolError
 from pawl_tools.launcher import Device

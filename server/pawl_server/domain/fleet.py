@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from pawl.identity import partition_of
-from pawl_server.verifier import p256_public_key
+from pawl.ports.host.verifier import p256_public_key
 
 DEVICE_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 _IDENTIFIER_BYTES = 16

@@ -15,6 +15,7 @@ from pawl.ports.unix.port import Port
 from pawl.storage import Storage
 
 _FEED_S = const(1)
+_SOAK_S = const(1)
 _CRASH_EXIT_CODE = const(1)
 
 
@@ -49,7 +50,7 @@ def _mount(candidate):
 
 async def _main(port, loader, running, boots, name):
     application = Application(port, name)
-    agent = Agent(port, loader, running, boots, application.is_healthy)
+    agent = Agent(port, loader, running, boots, application.check_health)
     await asyncio.gather(_feed(port), application.run(), agent.run())
 
 
@@ -67,8 +68,9 @@ class Application:
         self.name = name
         self.is_started = name is None
 
-    def is_healthy(self):
-        """Return whether it was started and has not crashed: a crash resets the device at once."""
+    async def check_health(self):
+        """Return whether it was started and has run for a moment: a crash resets the device at once."""
+        await asyncio.sleep(_SOAK_S)
         return self.is_started
 
     async def run(self):

@@ -1,0 +1,77 @@
+"""A board in memory: flash under NOR rules, provisioned by the device's own code, booted as often as a test likes."""
+
+import factory
+
+from pawl import bundle, codes, identity
+from pawl.bootloader import Bootloader
+from pawl.flash import MemoryFlash
+from pawl.storage import Storage
+
+SECTOR = 4096
+IMAGE_BYTES = 4 * SECTOR
+REGIONS = {}
+_at = 0
+for _name, _size in (
+    ("identity", 2),
+    ("anchor_a", 1),
+    ("anchor_b", 1),
+    ("ratchet", 2),
+    ("boots", 2),
+    ("page_a", 1),
+    ("envelope_a", 1),
+    ("page_b", 1),
+    ("envelope_b", 1),
+    ("image_a", 4),
+    ("image_b", 4),
+):
+    REGIONS[_name] = (_at, _size * SECTOR)
+    _at += _size * SECTOR
+FLASH_BYTES = _at
+
+
+class Board:
+    """A device with a factory release in slot A, confirmed."""
+
+    def __init__(self, factory_release=None, anchor_values=None, floor=1):
+        self.flash = MemoryFlash(FLASH_BYTES, SECTOR, 32)
+        self.storage = Storage(self.flash, REGIONS)
+        self.anchor_file = factory.anchor_file(anchor_values or factory.anchor_values())
+        self.storage.write_anchor(self.anchor_file)
+        identity.write(self.storage.regions["identity"], self._identity(floor))
+        self.put(0, factory_release or factory.release(sequence=1))
+        self.storage.slots[0].mark_confirmed()
+
+    def _identity(self, floor):
+        return {
+            "device": "bench-1",
+            "vendor": factory.VENDOR,
+            "class_id": factory.CLASS,
+            "certificate": b"certificate",
+            "tls_key": b"key",
+            "host": "localhost",
+            "port": 8883,
+            "server_name": "localhost",
+            "report_key": factory.STRANGER.secret,
+            "anchor_file": self.anchor_file,
+            "floor": {codes.IMAGE_APP: floor},
+        }
+
+    def put(self, name, raw):
+        """Write a release into a slot as an install does, up to `written`."""
+        envelope = bundle.suit.Envelope(raw)
+        release = bundle.Bundle(envelope)
+        slot = self.storage.slots[name]
+        slot.begin(envelope.digest, release.wire_envelope())
+        for number in range(release.index.blocks):
+            slot.write_block(number * codes.BLOCK_BYTES, release.block(number))
+        slot.mark_written()
+        return slot
+
+    def boot(self):
+        """Boot: return (Bootloader, Decision)."""
+        loader = Bootloader(self.storage, factory.verify)
+        return loader, loader.settle()
+
+    def flip(self, region, offset):
+        """Flip one bit in a region, past all rules: what rot or a thief with a probe does."""
+        self.flash.store[REGIONS[region][0] + offset] ^= 1

@@ -1,0 +1,210 @@
+"""The world around an agent, in memory: a broker with retained messages behind the MQTT client's interface, a director
+that signs what it is told to, and a port. Tests change them as objects, between the agent's steps.
+"""
+
+import asyncio
+
+import factory
+from board import Board
+
+from pawl import bundle, codes, cose, messages, p256, topics
+from pawl.agent import Agent
+from pawl.errors import TransportError
+
+
+class ResetError(Exception):
+    """The port was told to reset."""
+
+
+class Broker:
+    """Retained messages, and what was published up."""
+
+    def __init__(self):
+        self.retained = {}
+        self.up = []
+        self.client = None
+        self.on_hello = None
+        self.fetched = []
+        self.cut_after = None  # fetches until the link is lost
+
+    async def publish_up(self, topic, payload):
+        """Take what the device says; a hello is answered by `on_hello`."""
+        kind = topic.split("/")[-1]
+        self.up.append((kind, bytes(payload)))
+        if kind == "hello" and self.on_hello:
+            await self.on_hello(messages.read_hello(payload))
+
+    async def deliver(self, topic, payload):
+        """Hand a message to the device."""
+        await self.client.on_message(topic, memoryview(payload), False)
+
+
+class Client:
+    """The MQTT client's interface; delivery happens inside `subscribe`."""
+
+    def __init__(self, broker, on_message):
+        self.broker = broker
+        self.on_message = on_message
+        self.lost = asyncio.Event()
+        broker.client = self
+
+    async def connect(self):
+        """Nothing to do in memory."""
+
+    async def run(self):
+        """Wait for the end of the link."""
+        await self.lost.wait()
+        raise TransportError(codes.REASON_LINK_LOST, "cut")
+
+    async def subscribe(self, filters, qos):
+        """Deliver what is retained on each topic."""
+        for topic in filters:
+            if topic not in self.broker.retained:
+                continue
+            if self.broker.cut_after == 0:
+                self.broker.cut_after = None
+                self.lost.set()
+                return
+            if self.broker.cut_after:
+                self.broker.cut_after -= 1
+            self.broker.fetched.append(topic)
+            await self.on_message(topic, memoryview(self.broker.retained[topic]), True)
+
+    async def unsubscribe(self, filters):
+        """Nothing is delivered later anyway."""
+
+    async def publish(self, topic, payload, qos=1):
+        """Hand it to the broker."""
+        await self.broker.publish_up(topic, payload)
+
+    def close(self):
+        """End the reader."""
+        self.lost.set()
+
+
+class Port:
+    """Randomness that counts, ticks that stand still, a reset that raises."""
+
+    def __init__(self, broker):
+        self.broker = broker
+        self.lines = []
+        self.drawn = 0
+
+    def random(self, count):
+        """Return bytes that differ each time."""
+        self.drawn += 1
+        return bytes([self.drawn & 255]) * count if count > 1 else b"\x00"
+
+    def ticks_ms(self):
+        """Stand still."""
+        return 0
+
+    def ticks_diff(self, one, other):
+        """Subtract."""
+        return one - other
+
+    async def connect(self, identity, anchor):
+        """Return the maker of a client."""
+        return lambda on_message: Client(self.broker, on_message)
+
+    def sign(self, secret, message):
+        """Sign as the device does."""
+        return p256.sign(secret, message)
+
+    def log(self, text):
+        """Keep the line."""
+        self.lines.append(text)
+
+    def reset(self):
+        """End the run."""
+        raise ResetError
+
+
+class World:
+    """One device, one broker, one director; `run` runs the agent until it resets or has nothing left to do."""
+
+    def __init__(self):
+        self.board = Board()
+        self.broker = Broker()
+        self.broker.on_hello = self.answer
+        self.port = Port(self.broker)
+        self.boots = 0
+        self.wanted = None
+        self.nonce = None
+        self.number = 0
+        self.changes = {}
+        self.is_app_healthy = True
+
+    async def check_health(self):
+        """Answer for the application."""
+        return self.is_app_healthy
+
+    def publish(self, raw):
+        """Put a release on the broker, and let the director want it; return its manifest digest."""
+        release = bundle.Bundle(bundle.suit.Envelope(raw))
+        digest = release.envelope.digest
+        self.broker.retained[topics.release(digest)] = release.wire_envelope()
+        self.broker.retained[topics.index(release.index_digest)] = bytes(release.index_bytes)
+        for number in range(release.index.blocks):
+            self.broker.retained[topics.block(release.index_digest, 0, number)] = bytes(release.block(number))
+        self.wanted = digest
+        return digest
+
+    def offer(self, **changes):
+        """Return the director's signed offer of what is wanted, with changes to its fields."""
+        values = {
+            "device": "bench-1",
+            "nonce": self.nonce,
+            "number": self.number,
+            "time": factory.ISSUED + 10,
+            "anchor": (1, factory.anchor().digest),
+            "action": codes.OFFER_INSTALL if self.wanted else codes.OFFER_NONE,
+            "digest": self.wanted,
+            "attempt": 1 if self.wanted else None,
+            "delay_s": None,
+        }
+        signer = changes.pop("signer", factory.DIRECTOR)
+        values.update(changes)
+        names = ("device", "nonce", "number", "time", "anchor", "action", "digest", "attempt", "delay_s")
+        content = messages.write_offer(messages.Offer(*[values[name] for name in names]))
+        return signer.sign(content, codes.AAD_OFFER, False)
+
+    async def answer(self, hello):
+        """Answer a hello with an offer under its nonce."""
+        self.hello = hello
+        self.nonce = hello.nonce
+        self.number = 0
+        await self.broker.deliver(topics.offer(_partition(), "bench-1"), self.offer(**self.changes))
+
+    def run(self, timeout_s=0.3):
+        """Boot and run the agent; return the Bootloader. Ends at a reset, or when the agent only waits."""
+        self.boots += 1
+        loader, decision = self.board.boot()
+        running = codes.RUNNING_RECOVERY if decision.slot is None else decision.slot
+        self.agent = Agent(self.port, loader, running, self.boots, self.check_health)
+        self.is_reset = asyncio.run(self._run(timeout_s))
+        return loader
+
+    async def _run(self, timeout_s):
+        try:
+            await asyncio.wait_for(self.agent.run(), timeout_s)
+        except asyncio.TimeoutError:
+            return False
+        except ResetError:
+            return True
+        return False
+
+    def reports(self):
+        """Return what the device reported, as (event, reason), checked under its key."""
+        x, y = p256.public_key(factory.STRANGER.secret)
+        key = cose.Key(codes.KTY_EC2, codes.ALG_ESP256, codes.CRV_P256, x, y)
+        opened = [
+            messages.open_report(raw, key, factory.verify) for kind, raw in self.broker.up if kind == "report"
+        ]
+        return [(report.event, report.reason) for report in opened]
+
+
+def _partition():
+    from pawl.identity import partition_of
+
+    return partition_of("bench-1")

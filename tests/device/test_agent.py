@@ -1,0 +1,230 @@
+"""The agent against a world that is honest, cut off, or lying: what it installs, refuses, and says."""
+
+import factory
+import simulator
+from simulator import World
+
+from pawl import agent, codes, topics
+
+OK = codes.REASON_OK
+
+
+def installed(world):
+    """Return the sequence number in the ratchet's cells."""
+    return world.board.storage.ratchet().reading.roles[codes.IMAGE_APP].sequence
+
+
+def test_update_from_offer_to_signed_report():
+    """Download, reset, trial, confirm: two boots, and a signed `installed`."""
+    world = World()
+    world.publish(factory.release(sequence=2, version=(2,)))
+    world.run()
+    assert world.is_reset
+    assert installed(world) == 1
+    world.run()
+    assert not world.is_reset
+    assert installed(world) == 2
+    assert world.reports() == [
+        (codes.EVENT_STARTED, OK),
+        (codes.EVENT_INSTALLED, OK),
+        (codes.EVENT_STARTED, codes.REASON_ALREADY_INSTALLED),
+    ]
+    assert world.agent.state == "IDLE"
+
+
+def test_nothing_to_do():
+    """A director that wants nothing is answered by waiting."""
+    world = World()
+    before = bytes(world.board.flash.store)
+    world.run()
+    assert not world.is_reset
+    assert world.reports() == [(codes.EVENT_STARTED, OK)]
+    world.run()
+    assert world.hello.running == codes.RUNNING_A
+    assert bytes(world.board.flash.store[0x9000:]) == before[0x9000:]
+
+
+def test_what_runs_is_not_installed_again():
+    """An offer of the running release is `already-installed`, and writes nothing."""
+    world = World()
+    world.publish(factory.release(sequence=1))
+    world.run()
+    assert not world.is_reset
+    assert world.broker.fetched == [topics.release(world.wanted)]
+    assert world.reports()[-1] == (codes.EVENT_STARTED, codes.REASON_ALREADY_INSTALLED)
+
+
+def test_a_cut_download_goes_on_where_it_stopped():
+    """After the link was lost, blocks that are in the slot are not fetched again."""
+    world = World()
+    world.publish(factory.release(sequence=2, version=(2,)))
+    world.broker.cut_after = 3
+    world.run(timeout_s=3)
+    assert world.is_reset
+    blocks = [
+        topic for topic in world.broker.fetched if topic.split("/")[-1] in ("0", "1") and "/b/" in topic
+    ]
+    assert sorted(blocks) == sorted(set(blocks))
+    assert len(blocks) == 2
+
+
+def refused(world):
+    """Run, and return the reason that the device reported; it must not have touched what runs."""
+    before = world.board.storage.slots[0].status()
+    world.run()
+    assert not world.is_reset
+    assert world.board.storage.slots[0].status() == before
+    assert installed(world) == 1
+    events = [pair for pair in world.reports() if pair[0] == codes.EVENT_REFUSED]
+    assert len(events) == 1
+    return events[0][1]
+
+
+def test_spoiled_envelope_index_and_blocks():
+    """Whatever the broker hands out instead of what was signed is refused by its name (T28)."""
+    for spoil, reason in (
+        (
+            lambda retained, release, listing, block: flip(retained, release, -30),
+            codes.REASON_MANIFEST_DIGEST,
+        ),
+        (lambda retained, release, listing, block: flip(retained, release, 60), codes.REASON_UNAUTHORISED),
+        (lambda retained, release, listing, block: flip(retained, listing, 9), codes.REASON_INDEX_DIGEST),
+        (lambda retained, release, listing, block: flip(retained, block, 9), codes.REASON_BLOCK_DIGEST),
+        (lambda retained, release, listing, block: cut(retained, block), codes.REASON_BLOCK_DIGEST),
+        (lambda retained, release, listing, block: grow(retained, block), codes.REASON_BLOCK_DIGEST),
+    ):
+        world = World()
+        digest = world.publish(factory.release(sequence=2, version=(2,)))
+        listing = next(topic for topic in world.broker.retained if topic.endswith("/i"))
+        block = listing[:-1] + "0/0"
+        spoil(world.broker.retained, topics.release(digest), listing, block)
+        assert refused(world) == reason
+
+
+def flip(retained, topic, place):
+    """Flip one bit of a retained message."""
+    changed = bytearray(retained[topic])
+    changed[place] ^= 1
+    retained[topic] = bytes(changed)
+
+
+def cut(retained, topic):
+    """Drop the last byte of a retained message."""
+    retained[topic] = retained[topic][:-1]
+
+
+def grow(retained, topic):
+    """Append a byte to a retained message."""
+    retained[topic] = retained[topic] + b"\x00"
+
+
+def test_releases_that_are_not_for_this_device_now():
+    """A stranger's, an older, an equal but different, one too large: refused before anything is erased."""
+    for raw, reason in (
+        (factory.release(sequence=2, signers=(factory.STRANGER,)), codes.REASON_UNAUTHORISED),
+        (factory.release(sequence=0), codes.REASON_SEQUENCE_LOW),
+        (factory.release(sequence=1, version=(7,)), codes.REASON_SEQUENCE_REUSED),
+        (factory.release(sequence=2, version=(0, 9)), codes.REASON_VERSION_LOW),
+        (factory.release(sequence=1025 << 32), codes.REASON_EPOCH_JUMP),
+        (factory.release(sequence=2, image=bytes(5 * 4096)), codes.REASON_SLOT_TOO_SMALL),
+    ):
+        world = World()
+        world.publish(raw)
+        before = bytes(world.board.storage.regions["page_b"].view(0, 4096))
+        assert refused(world) == reason
+        assert bytes(world.board.storage.regions["page_b"].view(0, 4096)) == before
+
+
+def test_another_release_under_the_offered_name():
+    """The broker can't answer an offer with a release of its choice, however well signed."""
+    world = World()
+    other = world.publish(factory.release(sequence=3, version=(3,)))
+    digest = world.publish(factory.release(sequence=2, version=(2,)))
+    world.broker.retained[topics.release(digest)] = world.broker.retained[topics.release(other)]
+    assert refused(world) == codes.REASON_MANIFEST_DIGEST
+
+
+def test_lying_offers_are_counted_and_followed_by_nothing():
+    """Rows 1 and 3: no job begins, nothing is fetched, the next hello tells how many there were."""
+    for changes, reason in (
+        ({"signer": factory.RELEASE}, codes.REASON_OFFER_SIGNATURE),
+        ({"device": "bench-2"}, codes.REASON_OFFER_DEVICE),
+        ({"nonce": b"\x99" * 16}, codes.REASON_OFFER_NONCE),
+        ({"anchor": (2, bytes(32))}, codes.REASON_ANCHOR_BEHIND),
+        ({"anchor": (1, bytes(32))}, codes.REASON_ANCHOR_FORK),
+    ):
+        world = World()
+        world.publish(factory.release(sequence=2, version=(2,)))
+        world.changes = changes
+        world.run()
+        assert not world.is_reset
+        assert world.broker.fetched == []
+        assert world.agent.refusals == {reason: 1}
+
+
+def test_unhealthy_application_is_not_confirmed():
+    """VERIFY without a healthy application ends in REVERT: a reset, and no `installed`."""
+    world = World()
+    world.publish(factory.release(sequence=2, version=(2,)))
+    world.run()
+    world.is_app_healthy = False
+    for _ in range(3):
+        world.run()
+        assert world.is_reset
+    world.is_app_healthy = True
+    world.run()
+    assert installed(world) == 1
+    assert world.hello.running == codes.RUNNING_A
+    assert (codes.EVENT_REVERTED, codes.REASON_TRIALS) in world.reports()
+    assert (codes.EVENT_INSTALLED, OK) not in world.reports()
+
+
+def test_a_failed_release_is_quarantined():
+    """After a revert the same offer is refused; the next attempt must be asked for by number."""
+    world = World()
+    world.publish(factory.release(sequence=2, version=(2,)))
+    world.run()
+    world.is_app_healthy = False
+    for _ in range(3):
+        world.run()
+    world.is_app_healthy = True
+    world.run()
+    assert world.reports()[-1] == (codes.EVENT_REFUSED, codes.REASON_QUARANTINED)
+    world.changes = {"attempt": 2}
+    world.run()
+    assert world.is_reset
+    world.run()
+    assert installed(world) == 2
+
+
+def test_pending_needs_an_offer_that_still_stands():
+    """A director that withdrew the offer during the download is obeyed: written, never pending."""
+    world = World()
+    world.publish(factory.release(sequence=2, version=(2,)))
+    world.boots += 1
+    loader, decision = world.board.boot()
+    made = agent.Agent(world.port, loader, decision.slot, 1, world.check_health)
+
+    async def walk():
+        made.state = "IDLE"
+        assert await made._idle() == "OFFERED"
+        assert await made._download() == "COMPLETE"
+        world.number = 1
+        made.offers.accept(world.offer(action=codes.OFFER_HOLD, digest=None, attempt=None))
+        return await made._install()
+
+    assert simulator.asyncio.run(walk()) == "REFUSED"
+    assert made.reason == codes.REASON_NO_OFFER
+    assert world.board.storage.slots[1].status().state == codes.SLOT_WRITTEN
+
+
+def test_recovery_agent_alone_can_repair():
+    """With no slot left that boots, the agent installs what the director offers, and the device runs again."""
+    world = World()
+    world.board.flip("image_a", 10)
+    world.publish(factory.release(sequence=2, version=(2,)))
+    world.run()
+    assert world.is_reset
+    world.run()
+    assert world.hello.running in (codes.RUNNING_A, codes.RUNNING_B)
+    assert installed(world) == 2
