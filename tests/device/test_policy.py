@@ -30,23 +30,7 @@ def facts(**changes):
         "is_held": False,
     }
     values.update(changes)
-    return policy.Facts(*[values[name] for name in policy_fields()])
-
-
-def policy_fields():
-    """Return the names of the facts in their order."""
-    return (
-        "accepted",
-        "release",
-        "has_offer",
-        "is_trial",
-        "unauthorised",
-        "unfit",
-        "running",
-        "failures",
-        "attempt",
-        "is_held",
-    )
+    return policy.Facts(**values)
 
 
 def decide(**changes):

@@ -22,6 +22,7 @@ class Rig:
     def __init__(self, folder):
         self.site = Site(folder, toolchain.find(), int(time.time()))
         self.console = []
+        self.watchdog_timeout_s = 30.0
         self.kills = []
         self.device = None
         self.events = None
@@ -52,7 +53,9 @@ class Rig:
         await self.site.start()
         self.events = self.site.server.events()
         try:
-            self.device = await self.site.provision(DEVICE, self.site.release(factory, 1, (1,)), self.on_line)
+            self.device = await self.site.provision(
+                DEVICE, self.site.release(factory, 1, (1,)), self.on_line, self.watchdog_timeout_s
+            )
             self.device.power_on()
             await self.until(lambda event: isinstance(event, HelloReceived))
             await walk(self)
@@ -113,11 +116,15 @@ def test_update_survives_a_kill_in_download_and_one_in_trial(rig, images):
     ]
 
 
-def test_an_application_that_crashes_is_reverted(rig, images, tmp_path):
-    """Three trials, then the old version again, and the server hears why (T36)."""
+@pytest.mark.parametrize(
+    "fault", ["raise ValueError('on purpose')", "while True: pass"], ids=["crash", "hang"]
+)
+def test_an_application_that_crashes_or_hangs_is_reverted(rig, images, tmp_path, fault):
+    """Three trials, then the old version again, and the server hears why (T36); a hang ends by the watchdog."""
     broken = tmp_path / "broken"
     broken.mkdir()
-    (broken / "main.py").write_text("async def main():\n    raise ValueError('on purpose')\n")
+    (broken / "main.py").write_text(f"async def main():\n    {fault}\n")
+    rig.watchdog_timeout_s = 2.5
 
     async def walk(rig):
         await rig.assign(pack.pack_application(broken, rig.site.toolchain), 2)
@@ -128,7 +135,7 @@ def test_an_application_that_crashes_is_reverted(rig, images, tmp_path):
         assert device.ratchet.sequence == 1
 
     asyncio.run(rig.run(walk, images[1]))
-    assert rig.console.count("pawl: application crashed") == 3
+    assert len([line for line in rig.console if line.endswith("row 5 slot B")]) == 3
 
 
 def test_a_replayed_old_release_is_refused(rig, images):

@@ -32,7 +32,12 @@ class Device:
     """
 
     def __init__(
-        self, folder: Path, agent: Path, toolchain: Toolchain, on_line: Callable[[str], None] = print
+        self,
+        folder: Path,
+        agent: Path,
+        toolchain: Toolchain,
+        on_line: Callable[[str], None] = print,
+        watchdog_timeout_s: float = WATCHDOG_TIMEOUT_S,
     ) -> None:
         if not (folder / "flash.bin").is_file():
             raise ToolError(f"{folder} has no flash.bin: `pawl provision` makes one")
@@ -40,6 +45,7 @@ class Device:
         self._agent = agent
         self._toolchain = toolchain
         self._on_line = on_line
+        self._watchdog_timeout_s = watchdog_timeout_s
         self._process: subprocess.Popen[str] | None = None
         self._is_powered = False
         self._thread: threading.Thread | None = None
@@ -97,7 +103,7 @@ class Device:
             )
         finally:
             os.close(write_end)
-        watchdog = threading.Thread(target=_watch, args=(read_end, self._process), daemon=True)
+        watchdog = threading.Thread(target=self._watch, args=(read_end, self._process), daemon=True)
         watchdog.start()
         return self._read_console(self._process)
 
@@ -108,14 +114,13 @@ class Device:
                 self._on_line(line.rstrip("\n"))
         return process.returncode
 
-
-def _watch(read_end: int, process: subprocess.Popen[str]) -> None:
-    """Kill the process when nothing was written to its watchdog for too long; ends with the process."""
-    with os.fdopen(read_end, "rb", buffering=0) as feed:
-        while True:
-            ready, _, _ = select.select([feed], [], [], WATCHDOG_TIMEOUT_S)
-            if not ready:
-                process.kill()
-                return
-            if not feed.read(64):
-                return
+    def _watch(self, read_end: int, process: subprocess.Popen[str]) -> None:
+        """Kill the process when nothing was written to its watchdog for too long; ends with the process."""
+        with os.fdopen(read_end, "rb", buffering=0) as feed:
+            while True:
+                ready, _, _ = select.select([feed], [], [], self._watchdog_timeout_s)
+                if not ready:
+                    process.kill()
+                    return
+                if not feed.read(64):
+                    return

@@ -141,7 +141,13 @@ class Site:
         statement = release.Statement(sequence=sequence, version=version, vendor=VENDOR, device_class=CLASS)
         return release.build(image, statement, [self.signers[name] for name in signers])
 
-    async def provision(self, device: str, factory: bytes, on_line: Callable[[str], None]) -> launcher.Device:
+    async def provision(
+        self,
+        device: str,
+        factory: bytes,
+        on_line: Callable[[str], None],
+        watchdog_timeout_s: float = launcher.WATCHDOG_TIMEOUT_S,
+    ) -> launcher.Device:
         """Make a device with a factory release and enroll it; it is not powered yet."""
         folder = self.folder / "devices" / device
         plan = provision.plan_for(
@@ -149,7 +155,7 @@ class Site:
         )
         await asyncio.to_thread(provision.provision, folder, plan, self.anchor_file, factory, self.device_ca)
         await self.server.enroll(read_enrolment(folder / "enrolment.json"))
-        return launcher.Device(folder, self.agent, self.toolchain, on_line)
+        return launcher.Device(folder, self.agent, self.toolchain, on_line, watchdog_timeout_s)
 
     async def publish_as_attacker(self, messages: Sequence[tuple[str, bytes, bool]]) -> None:
         """Publish (topic, payload, retained) past the server's code, as whoever owns the broker can."""

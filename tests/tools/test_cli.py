@@ -1,0 +1,184 @@
+"""The commands as a person types them: files they make, their modes, and what they say when they can't go on."""
+
+import json
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from pawl_tools.cli import app
+from pawl_tools.errors import ToolError
+
+BLINKY = Path(__file__).resolve().parents[2] / "examples" / "blinky"
+
+
+def pawl(*arguments):
+    """Run a command that must succeed; return what it printed."""
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+def fault(*arguments):
+    """Run a command that must not succeed; return the line that `pawl` would print."""
+    with pytest.raises(ToolError) as raised:
+        CliRunner().invoke(app, [str(argument) for argument in arguments], catch_exceptions=False)
+    return str(raised.value)
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory):
+    """A folder with keys, authority, anchor, and a signed release, made by the commands alone."""
+    folder = tmp_path_factory.mktemp("bench")
+    for name in ("root", "release", "director"):
+        pawl("keys", "new", folder / name)
+    pawl("ca", "new", folder / "ca")
+    pawl(
+        *("trust", "init", folder / "trust.cbor", "--root", folder / "root"),
+        *("--release", folder / "release.pub", "--director", folder / "director.pub"),
+        *("--ca", folder / "ca" / "ca.crt", "--server-name", "localhost"),
+    )
+    pawl("pack", BLINKY / "1", "-o", folder / "one.romfs")
+    sign(folder, "one.pawl")
+    return folder
+
+
+def sign(folder, name, *, version="1.0", sequence=1):
+    """Sign the packed image as a release."""
+    pawl(
+        *("release", "sign", folder / "one.romfs", "-o", folder / name, "--key", folder / "release"),
+        *("--sequence", sequence, "--version", version, "--vendor", "example.com", "--class", "unix-board"),
+    )
+    return (folder / name).read_bytes()
+
+
+def test_private_files_are_for_their_owner(bench):
+    """Keys of all kinds have mode 0600."""
+    for name in ("root", "release", "director", "ca/ca.key"):
+        assert stat.S_IMODE((bench / name).stat().st_mode) == 0o600
+
+
+def test_a_key_is_never_overwritten(bench):
+    """Making a key under a name that is taken says so, and leaves the old one."""
+    before = (bench / "root").read_bytes()
+    assert "never overwritten" in fault("keys", "new", bench / "root")
+    assert "never overwritten" in fault("ca", "new", bench / "ca")
+    assert (bench / "root").read_bytes() == before
+
+
+def test_same_folder_same_release(bench):
+    """Packing and signing again gives the same bytes."""
+    before = (bench / "one.romfs").read_bytes()
+    pawl("pack", BLINKY / "1", "-o", bench / "again.romfs")
+    assert (bench / "again.romfs").read_bytes() == before
+    assert sign(bench, "again.pawl") == (bench / "one.pawl").read_bytes()
+
+
+def test_images_hold_compiled_code_without_paths(bench):
+    """What runs on a device names no folder of the machine it was packed on, and is no source."""
+    image = (bench / "one.romfs").read_bytes()
+    assert b"main.mpy" in image
+    assert b"main.py" in image
+    assert str(BLINKY).encode() not in image
+    assert b"async def" not in image
+
+
+def test_show_prints_what_was_signed(bench):
+    """`show` of both files, as JSON."""
+    release = json.loads(pawl("release", "show", bench / "one.pawl", "--json"))
+    anchor = json.loads(pawl("trust", "show", bench / "trust.cbor", "--json"))
+    assert (release["sequence"], release["version"], release["signatures"]) == (1, "1.0", 1)
+    assert (anchor["version"], anchor["app-release"]) == (1, "1 of 1, 0 former sets may boot")
+
+
+def provision(bench, folder, *more):
+    """Return the arguments that provision a device."""
+    return (
+        *("provision", folder, "--device", "bench-1", "--trust", bench / "trust.cbor"),
+        *("--release", bench / "one.pawl", "--ca", bench / "ca", "--broker", "localhost:8883"),
+        *("--server-name", "localhost", *more),
+    )
+
+
+def test_provision_makes_a_device(bench, tmp_path):
+    """A flash image for its owner's eyes, and an enrolment without a secret."""
+    pawl(*provision(bench, tmp_path / "bench-1"))
+    flash = tmp_path / "bench-1" / "flash.bin"
+    enrolment = (tmp_path / "bench-1" / "enrolment.json").read_text()
+    assert stat.S_IMODE(flash.stat().st_mode) == 0o600
+    assert set(json.loads(enrolment)) == {"device", "partition", "vendor", "class", "report_key"}
+    assert set(json.loads(enrolment)["report_key"]) == {"x", "y"}
+
+
+def test_a_device_is_provisioned_once(bench, tmp_path):
+    """A folder that exists is left alone."""
+    (tmp_path / "bench-1").mkdir()
+    assert "provisioned once" in fault(*provision(bench, tmp_path / "bench-1"))
+    assert not list((tmp_path / "bench-1").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["keys", "new", "{folder}/x", "--algorithm", "rsa"], "esp256"),
+        (["keys", "new", "{folder}/none/x"], "No such file"),
+        (["pack", "{folder}", "-o", "{folder}/x"], "main.py"),
+        (["pack", "{folder}/none", "-o", "{folder}/x"], "main.py"),
+        (["trust", "show", "{folder}/one.pawl"], "not a valid trust anchor"),
+        (["release", "show", "{folder}/trust.cbor"], "not a release"),
+        (["release", "show", "{folder}/none"], "No such file"),
+        (["device", "run", "{folder}"], "pawl provision"),
+    ],
+)
+def test_faults_name_the_cause(bench, arguments, says):
+    """One line that says what is wrong or what to do."""
+    line = fault(*[argument.format(folder=bench) for argument in arguments])
+    assert says in line
+    assert "\n" not in line
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "says"),
+    [
+        ("--sequence", 1 << 32, "32 bits"),
+        ("--version", "1.x", "not a version"),
+        ("--version", "1.2.3.4.5.6.7", "1 to 6 numbers"),
+        ("--key", "{bench}/release.pub", "not an unencrypted private key"),
+        ("--key", "{bench}/none", "cannot read"),
+    ],
+)
+def test_sign_refuses_what_no_device_would_take(bench, option, value, says):
+    """Nothing is written when a number or key is unusable."""
+    options = {
+        "--key": bench / "release",
+        "--sequence": 1,
+        "--version": "1.0",
+        option: str(value).format(bench=bench),
+    }
+    arguments = [item for pair in options.items() for item in pair]
+    command = ["release", "sign", bench / "one.romfs", "-o", bench / "bad.pawl", *arguments]
+    assert says in fault(*command, "--vendor", "example.com", "--class", "unix-board")
+    assert not (bench / "bad.pawl").exists()
+
+
+def test_a_syntax_error_is_named(tmp_path):
+    """A program that doesn't compile ends in the compiler's own last line."""
+    (tmp_path / "main.py").write_text("def broken(:\n")
+    line = fault("pack", tmp_path, "-o", tmp_path / "x.romfs")
+    assert "SyntaxError" in line
+    assert not (tmp_path / "x.romfs").exists()
+
+
+def test_help_names_every_command():
+    """`pawl --help` runs as a program and lists what there is."""
+    ran = subprocess.run(
+        [sys.executable, "-c", "from pawl_tools.cli import main; main()", "--help"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    for command in ("keys", "ca", "trust", "pack", "release", "verify", "provision", "device", "demo"):
+        assert command in ran.stdout
