@@ -1,11 +1,10 @@
-.PHONY: help setup demo test check bench clean
+.PHONY: help setup demo test check clean
 
 help:
 	@echo 'make setup   install what is missing, make .venv, build MicroPython'
 	@echo 'make demo    an update and three attacks, on this machine'
 	@echo 'make test    every test'
 	@echo 'make check   linters, types, import rules, device code through mpy-cross'
-	@echo 'make bench   measurements'
 	@echo 'make clean   remove .venv and build (the cache of MicroPython stays)'
 
 setup:
@@ -19,9 +18,6 @@ test:
 
 check:
 	@scripts/check
-
-bench:
-	@scripts/bench
 
 clean:
 	@scripts/clean

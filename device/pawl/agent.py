@@ -83,7 +83,7 @@ class Agent:
         """Return the session, opened and checked in if it wasn't."""
         session = self.session
         if session is None:
-            make_client = await self.port.connect(self.identity, self.loader.anchor)
+            make_client = await self.port.connect(self.identity, self.loader.path_anchor)
             session = Session(make_client, topics.offer(self.identity.partition, self.identity.device))
             self.session = session
             await session.open()
@@ -117,11 +117,11 @@ class Agent:
             slots.append((status.state, status.digest, sequence))
             if status.state == codes.SLOT_FAILED:
                 failed.append((status.digest, 1, status.reason))
-        anchor = self.loader.anchor
+        anchor = self.loader.path_anchor
         return messages.Hello(
             self.offers.nonce,
             ("pawl " + __version__, AGENT_PROFILE),
-            (anchor.version, anchor.digest) if anchor else (0, bytes(32)),
+            (anchor.version, anchor.digest),
             self._ratchets(),
             {codes.IMAGE_APP: slots},
             self.running,

@@ -105,6 +105,8 @@ class Bootloader:
         self.identity = storage.identity()
         self.ratchet = storage.ratchet()
         self.anchor = storage.anchor(self.ratchet.reading.anchor, verify)
+        # What the path to the server is checked by, when nothing can be judged by it (row 1).
+        self.path_anchor = self.anchor or storage.best_anchor(self.identity.anchor_file, verify)
         self.faults = []
         recorded = self.ratchet.reading.roles.get(codes.IMAGE_APP)
         digest = recorded.digest if recorded else None

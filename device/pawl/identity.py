@@ -15,7 +15,6 @@ _FIELDS = (
     "tls_key",  # DER, for TLS
     "host",  # of the broker
     "port",
-    "server_name",  # that the broker's certificate must carry
     "report_key",  # P-256 secret, 32 bytes: signs reports
     "anchor_file",  # the anchor the device was provisioned with
     "floor",  # {image: sequence number}: the provisioned ratchet

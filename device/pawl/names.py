@@ -26,6 +26,14 @@ def reason_name(code) -> str:
     return _REASONS.get(code) or "reason-%d" % code
 
 
+def reason_code(name):
+    """Return the code of a reason's name, or None."""
+    for code in _REASONS:
+        if _REASONS[code] == name:
+            return code
+    return None
+
+
 def event_name(code) -> str:
     """Return the name of a report's event; one of a newer agent reads `event-<number>`."""
     return _EVENTS.get(code) or "event-%d" % code

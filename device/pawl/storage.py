@@ -44,19 +44,31 @@ class Storage:
 
         A device that has accepted none yet takes the copy with the highest version.
         """
-        found = [self._anchor(name, verify) for name in _ANCHOR_COPIES]
-        found = [anchor for anchor in found if anchor is not None]
-        if accepted is not None:
-            found = [anchor for anchor in found if (anchor.version, anchor.digest) == accepted]
-        best = None
-        for anchor in found:
-            if best is None or anchor.version > best.version:
-                best = anchor
-        return best
+        copies = self._anchors(verify)
+        return _newest(
+            [copy for copy in copies if accepted is None or (copy.version, copy.digest) == accepted]
+        )
 
-    def _anchor(self, name, verify):
-        file = records.load(self.regions[name], _ANCHOR_MAGIC)
-        try:
-            return None if file is None else trust.load(file, verify)
-        except TrustError:
-            return None
+    def best_anchor(self, provisioned, verify):
+        """Return the readable copy with the highest version, else the Anchor of a `provisioned` file, else None."""
+        return _newest(self._anchors(verify)) or _readable(provisioned, verify)
+
+    def _anchors(self, verify):
+        files = [records.load(self.regions[name], _ANCHOR_MAGIC) for name in _ANCHOR_COPIES]
+        anchors = [_readable(file, verify) for file in files]
+        return [anchor for anchor in anchors if anchor is not None]
+
+
+def _newest(anchors):
+    best = None
+    for anchor in anchors:
+        if best is None or anchor.version > best.version:
+            best = anchor
+    return best
+
+
+def _readable(file, verify):
+    try:
+        return None if file is None else trust.load(file, verify)
+    except TrustError:
+        return None

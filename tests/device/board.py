@@ -50,7 +50,6 @@ class Board:
             "tls_key": b"key",
             "host": "localhost",
             "port": 8883,
-            "server_name": "localhost",
             "report_key": factory.STRANGER.secret,
             "anchor_file": self.anchor_file,
             "floor": {codes.IMAGE_APP: floor},

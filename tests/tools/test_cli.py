@@ -99,7 +99,7 @@ def provision(bench, folder, *more):
     return (
         *("provision", folder, "--device", "bench-1", "--trust", bench / "trust.cbor"),
         *("--release", bench / "one.pawl", "--ca", bench / "ca", "--broker", "localhost:8883"),
-        *("--server-name", "localhost", *more),
+        *more,
     )
 
 

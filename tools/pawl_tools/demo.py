@@ -17,9 +17,11 @@ from pathlib import Path
 
 from pawl import bundle, codes, cose, messages, suit, topics, trust
 from pawl.errors import ManifestError
-from pawl.names import reason_name
+from pawl.names import reason_code, reason_name
 from pawl.ports.host.verifier import verify
 from pawl_server.events import AssignmentSettled, Event, HelloReceived, ReportReceived
+from pawl_server.mqtt.broker import BrokerError
+from pawl_server.mqtt.link import LinkError
 from pawl_tools import pack, toolchain
 from pawl_tools.errors import ToolError
 from pawl_tools.launcher import Device
@@ -146,7 +148,8 @@ class Demo:
         self.say(DEVICE, "downloaded, verified and wrote slot B, and restarted into it for a trial")
         settled = await self._until(lambda event: isinstance(event, AssignmentSettled))
         self.result.is_confirmed = isinstance(settled, AssignmentSettled) and settled.state == "succeeded"
-        self.say(DEVICE, "runs blinky 2, confirmed it, raised its ratchet, and said so in a signed report")
+        said = "runs blinky 2, confirmed it, raised its ratchet, and said so in a signed report"
+        self.say(DEVICE, said if self.result.is_confirmed else f"did not confirm blinky 2: {settled}")
         return digest
 
     async def _attempt(
@@ -165,7 +168,9 @@ class Demo:
         if isinstance(report, ReportReceived):
             attack.reason = report.reason
         self.result.attacks.append(attack)
-        self.say("attack", f"{attack.name}: refused by {DEVICE}, {attack.reason}")
+        self.say(
+            "attack", f"{attack.name}: refused by {DEVICE}, {attack.reason} ({reason_code(attack.reason)})"
+        )
 
     async def _next_release(self, sequence: int) -> bundle.Bundle:
         raw = self.site.release(blinky(2, self.site.toolchain, sequence), sequence, (sequence,))
@@ -255,25 +260,31 @@ class Demo:
 
 def run(*, as_json: bool) -> bool:
     """Run the demo in a scratch folder; return whether everything went as it must."""
+    started = time.monotonic()
 
     def say(who: str, text: str) -> None:
         if not as_json:
             print(f"{time.monotonic() - started:5.1f} s  {who:<8} {text}", flush=True)
 
-    started = time.monotonic()
+    say("demo", "makes keys, certificates, trust anchor, broker and server in a scratch folder")
     with tempfile.TemporaryDirectory(prefix="pawl-demo-") as folder:
-        say(
-            "demo",
-            "making keys, certificates, trust anchor, broker and server (test keys, thrown away after)",
-        )
-        site = Site(Path(folder), toolchain.find(), int(time.time()))
-        result = asyncio.run(Demo(site, say).run())
-    if as_json:
-        print(json.dumps({"ok": result.is_good, **asdict(result)}, indent=2))
-    else:
-        verdict = "as it must be" if result.is_good else "NOT as it must be"
-        refused = sum(attack.is_refused for attack in result.attacks)
-        print(
-            f"\n{verdict}: version {result.booted} runs, {refused} of {len(result.attacks)} attacks refused"
-        )
+        try:
+            site = Site(Path(folder), toolchain.find(), int(time.time()))
+            result = asyncio.run(Demo(site, say).run())
+        except (BrokerError, LinkError) as error:
+            raise ToolError(str(error)) from None
+    print(json.dumps({"ok": result.is_good, **asdict(result)}, indent=2) if as_json else _verdict(result))
     return result.is_good
+
+
+def _verdict(result: Result) -> str:
+    refused = sum(attack.is_refused for attack in result.attacks)
+    return "\n".join(
+        [
+            "",
+            f"{'all as it must be' if result.is_good else 'NOT as it must be'} after {result.seconds} s:",
+            f"  version that runs     {result.booted or 'none'}",
+            f"  booted and confirmed  {'yes' if result.is_confirmed and result.is_unmoved else 'no'}",
+            f"  attacks refused       {refused} of {len(result.attacks)}",
+        ]
+    )

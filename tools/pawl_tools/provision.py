@@ -37,7 +37,6 @@ class DevicePlan:
     device_class: bytes
     host: str
     port: int
-    server_name: str
 
     def __post_init__(self) -> None:
         """Refuse an id that could not be a certificate's name and a topic's level."""
@@ -45,7 +44,7 @@ class DevicePlan:
             raise ToolError(f"{self.device!r} is no device id: use a-z, 0-9 and -, at most 63, not - first")
 
 
-def plan_for(release: bytes, *, device: str, host: str, port: int, server_name: str) -> DevicePlan:
+def plan_for(release: bytes, *, device: str, host: str, port: int) -> DevicePlan:
     """Return the plan of a device of the vendor and class that its factory release is made for."""
     try:
         vendor, device_class = suit.identity_of(suit.Manifest(suit.Envelope(release).manifest))
@@ -53,9 +52,7 @@ def plan_for(release: bytes, *, device: str, host: str, port: int, server_name: 
         raise ToolError(
             f"the factory release is refused: {reason_name(error.code)} ({error.detail})"
         ) from None
-    return DevicePlan(
-        device=device, vendor=vendor, device_class=device_class, host=host, port=port, server_name=server_name
-    )
+    return DevicePlan(device=device, vendor=vendor, device_class=device_class, host=host, port=port)
 
 
 def provision(folder: Path, plan: DevicePlan, anchor_file: bytes, release: bytes, ca: pki.Identity) -> None:
@@ -72,7 +69,6 @@ def provision(folder: Path, plan: DevicePlan, anchor_file: bytes, release: bytes
         "tls_key": certificate.key_der(),
         "host": plan.host,
         "port": plan.port,
-        "server_name": plan.server_name,
         "report_key": report_key,
         "anchor_file": anchor_file,
         "floor": {codes.IMAGE_APP: factory.manifest.sequence_number},

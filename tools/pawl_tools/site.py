@@ -150,9 +150,7 @@ class Site:
     ) -> launcher.Device:
         """Make a device with a factory release and enroll it; it is not powered yet."""
         folder = self.folder / "devices" / device
-        plan = provision.plan_for(
-            factory, device=device, host=HOST, port=self.ports.devices, server_name=SERVER_NAME_TLS
-        )
+        plan = provision.plan_for(factory, device=device, host=HOST, port=self.ports.devices)
         await asyncio.to_thread(provision.provision, folder, plan, self.anchor_file, factory, self.device_ca)
         await self.server.enroll(read_enrolment(folder / "enrolment.json"))
         return launcher.Device(folder, self.agent, self.toolchain, on_line, watchdog_timeout_s)

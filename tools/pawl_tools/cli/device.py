@@ -23,7 +23,6 @@ def provision(
     release: Annotated[Path, typer.Option(help="Factory release (*.pawl)")],
     ca: Annotated[Path, typer.Option(help="Folder of the authority: ca.crt and ca.key")],
     broker: Annotated[str, typer.Option(help="host:port of the broker")],
-    server_name: Annotated[str, typer.Option(help="Name in the broker's certificate")],
 ) -> None:
     """Make a device: a flash image with identity, trust anchor and factory release."""
     from pawl_tools import pki
@@ -31,7 +30,7 @@ def provision(
 
     host, port = _host_and_port(broker)
     bundle = files.read(release)
-    plan = provisioning.plan_for(bundle, device=device, host=host, port=port, server_name=server_name)
+    plan = provisioning.plan_for(bundle, device=device, host=host, port=port)
     provisioning.provision(
         folder, plan, files.read(trust), bundle, pki.load_authority(ca / "ca.crt", ca / "ca.key")
     )

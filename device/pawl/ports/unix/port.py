@@ -4,8 +4,9 @@ import os
 import sys
 import time
 
-from pawl import mqtt, p256
+from pawl import codes, mqtt, p256
 from pawl.compat import const
+from pawl.errors import TransportError
 from pawl.ports.unix import layout, net
 
 _KEEPALIVE_S = const(60)
@@ -18,6 +19,7 @@ class Port:
 
     def __init__(self, watchdog):
         self.watchdog = watchdog
+        self._attempts = 0
         # Made first, and once: later the heap has no room for it in one piece.
         self._buffer = bytearray(_PACKET_MAX_BYTES)
 
@@ -27,11 +29,19 @@ class Port:
     sign = staticmethod(p256.sign)
 
     async def connect(self, identity, anchor):
-        """Return a function that makes the MQTT client of a new TLS connection, given `on_message`."""
+        """Return a function that makes the MQTT client of a new TLS connection, given `on_message`.
+
+        An anchor may name several servers: each attempt takes the next name.
+        """
+        if anchor is None:
+            raise TransportError(
+                codes.REASON_ANCHOR_INVALID, "no readable trust anchor: provision the device again"
+            )
+        self._attempts += 1
         stream = await net.connect(
             identity.host,
             identity.port,
-            identity.server_name,
+            anchor.server_names[self._attempts % len(anchor.server_names)],
             anchor.ca,
             identity.certificate,
             identity.tls_key,
