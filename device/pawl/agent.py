@@ -17,6 +17,7 @@ from pawl.session import Session
 AGENT_PROFILE = const(1)
 _ENCODINGS = const(1)  # bit field: bit 0 is `none`
 _CHECK_IN_S = const(3600)
+_REPEAT_S = const(60)
 _VERIFY_DEADLINE_MS = const(120000)
 _PAUSE_MAX_S = const(300)
 
@@ -100,6 +101,9 @@ class Agent:
             await self._tell_boot(session)
             self._has_told_boot = True
         self.offers.open(self.port.random(messages.NONCE_BYTES))
+        await self._say_hello(session)
+
+    async def _say_hello(self, session):
         await session.client.publish(self._up("hello"), messages.write_hello(self._hello()))
 
     async def _tell_boot(self, session):
@@ -158,12 +162,23 @@ class Agent:
 
     async def _idle(self):
         session = await self._online()
+        raw = await session.next_offer(_CHECK_IN_S if self.offers.is_answered() else _REPEAT_S)
+        if raw is None:
+            await self._ask_again(session)
+            return lifecycle.NOTHING
         try:
-            offer = self.offers.accept(await session.next_offer(_CHECK_IN_S))
+            offer = self.offers.accept(raw)
         except OfferError as error:
             self._count(error.code)
             return lifecycle.NOTHING
         return lifecycle.OFFERED if offer.action == codes.OFFER_INSTALL else lifecycle.NOTHING
+
+    async def _ask_again(self, session):
+        """Repeat an unanswered hello under its nonce; after an answered one it is time for the next check-in."""
+        if self.offers.is_answered():
+            await self._check_in(session)
+        else:
+            await self._say_hello(session)
 
     def _count(self, reason):
         self.refusals[reason] = self.refusals.get(reason, 0) + 1

@@ -24,6 +24,10 @@ class Offers:
         self.nonce = nonce
         self.number = None
 
+    def is_answered(self):
+        """Return whether an offer came under the open nonce."""
+        return self.number is not None
+
     def accept(self, raw):
         """Return the Offer that becomes current, or raise OfferError: then nothing changed."""
         if self.anchor is None:

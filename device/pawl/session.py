@@ -101,7 +101,12 @@ class Session:
         return got[0]
 
     async def next_offer(self, timeout_s):
-        """Return the newest offer that has not been taken yet, as a copy."""
-        await self._wait(lambda: self.offer is not None, timeout_s)
+        """Return the newest offer that has not been taken yet, as a copy; None if none comes in time."""
+        try:
+            await self._wait(lambda: self.offer is not None, timeout_s)
+        except TransportError as error:
+            if error.code == codes.REASON_LINK_TIMEOUT:
+                return None
+            raise
         offer, self.offer = self.offer, None
         return offer

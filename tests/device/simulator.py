@@ -131,6 +131,7 @@ class World:
         self.boots = 0
         self.wanted = None
         self.nonce = None
+        self.nonces = []
         self.number = 0
         self.changes = {}
         self.is_app_healthy = True
@@ -168,6 +169,11 @@ class World:
         names = ("device", "nonce", "number", "time", "anchor", "action", "digest", "attempt", "delay_s")
         content = messages.write_offer(messages.Offer(*[values[name] for name in names]))
         return signer.sign(content, codes.AAD_OFFER, False)
+
+    async def note(self, hello):
+        """Take a hello and keep silent."""
+        self.hello = hello
+        self.nonces.append(hello.nonce)
 
     async def answer(self, hello):
         """Answer a hello with an offer under its nonce."""

@@ -242,3 +242,23 @@ def test_recovery_agent_alone_can_repair():
     world.run()
     assert world.hello.running in (codes.RUNNING_A, codes.RUNNING_B)
     assert installed(world) == 2
+
+
+def test_an_unanswered_hello_is_repeated_with_its_nonce():
+    """Silence asks again under the same nonce; after an answer the next check-in opens another one."""
+    world = World()
+    world.broker.on_hello = world.note
+    loader, decision = world.board.boot()
+    made = agent.Agent(world.port, loader, decision.slot, 1, world.check_health)
+
+    async def walk():
+        session = await made._online()
+        await made._ask_again(session)
+        await world.answer(world.hello)
+        made.offers.accept(await session.next_offer(1))
+        await made._ask_again(session)
+
+    simulator.asyncio.run(walk())
+    first, second, third = world.nonces
+    assert first == second
+    assert third != first
