@@ -7,7 +7,7 @@ action is tried again after a pause that grows. Nothing is decided here that `of
 import asyncio
 import gc
 
-from pawl import __version__, codes, cose, lifecycle, messages, policy, topics
+from pawl import __version__, boot, codes, cose, lifecycle, messages, policy, topics
 from pawl.compat import const
 from pawl.errors import OfferError, PawlError, TransportError
 from pawl.installer import Job
@@ -23,15 +23,16 @@ _PAUSE_MAX_S = const(300)
 
 
 class Agent:
-    """`port` gives connect, random, ticks, reset, log; `loader` is the settled Bootloader; `running` the slot;
+    """`port` gives connect, random, ticks, reset, log; `loader` is the settled Bootloader; `decision` what it settled on;
     `await check_health()` says whether the application may be confirmed.
     """
 
-    def __init__(self, port, loader, running, boots, check_health):
+    def __init__(self, port, loader, decision, boots, check_health):
         self.port = port
         self.loader = loader
         self.identity = loader.identity
-        self.running = running
+        self.boot_reason = decision.reason
+        self.running = codes.RUNNING_RECOVERY if decision.slot is None else decision.slot
         self.boots = boots
         self.check_health = check_health
         self.offers = Offers(self.identity.device, loader.anchor, loader.verify)
@@ -107,10 +108,11 @@ class Agent:
         await session.client.publish(self._up("hello"), messages.write_hello(self._hello()))
 
     async def _tell_boot(self, session):
-        for _, reason in self.loader.faults:
-            await self._report(session, codes.EVENT_REVERTED, reason)
-        if not self.loader.faults and not self._is_trial():
-            await self._report(session, codes.EVENT_STARTED, codes.REASON_OK)
+        for action, reason in self.loader.faults:
+            event = codes.EVENT_REVERTED if action == boot.FAIL else codes.EVENT_FAILED
+            await self._report(session, event, reason)
+        if not self._is_trial():
+            await self._report(session, codes.EVENT_STARTED, self.boot_reason)
 
     def _hello(self):
         slots = []

@@ -87,9 +87,12 @@ ROWS = (
 )
 
 
-def decide(facts, accepted):
-    """Return the Decision for two SlotFacts and the manifest digest `accepted` that the ratchet holds (or None)."""
-    for number, row in ROWS:
+def decide(facts, accepted, has_anchor):
+    """Return the Decision for two SlotFacts and the manifest digest `accepted` that the ratchet holds (or None).
+
+    Without an anchor to judge by nothing is marked or tried (row 1).
+    """
+    for number, row in ROWS if has_anchor else ROWS[-2:]:
         found = row(facts, accepted)
         if found is not None:
             return Decision(number, found[0], found[1], found[2])

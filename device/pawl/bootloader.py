@@ -98,7 +98,10 @@ class Candidate:
 
 
 class Bootloader:
-    """One boot: after `settle`, `decision` says what runs; `faults` are (slot, reason) to be reported."""
+    """One boot: `settle` says what runs; `faults` are (action, reason) to be reported.
+
+    The action is FAIL where a slot was failed for the reason, else the one whose mark could not be written.
+    """
 
     def __init__(self, storage, verify):
         self.verify = verify
@@ -108,6 +111,7 @@ class Bootloader:
         # What the path to the server is checked by, when nothing can be judged by it (row 1).
         self.path_anchor = self.anchor or storage.best_anchor(self.identity.anchor_file, verify)
         self.faults = []
+        self._stuck = set()
         recorded = self.ratchet.reading.roles.get(codes.IMAGE_APP)
         digest = recorded.digest if recorded else None
         self.candidates = [Candidate(slot, self.anchor, digest, verify) for slot in storage.slots]
@@ -128,7 +132,7 @@ class Bootloader:
         for _ in range(_ROUNDS_MAX):
             recorded = self.ratchet.reading.roles.get(codes.IMAGE_APP)
             facts = [candidate.facts(recorded) for candidate in self.candidates]
-            decision = boot.decide(self._without_stuck(facts), self.accepted.digest)
+            decision = boot.decide(self._without_stuck(facts), self.accepted.digest, self.anchor is not None)
             if decision.action not in (boot.FAIL, boot.TRY, boot.FINISH):
                 return decision
             if self._perform(decision) and decision.action == boot.TRY:
@@ -137,8 +141,7 @@ class Bootloader:
 
     def _without_stuck(self, facts):
         """A slot whose mark can't be written counts as failed for this boot; a stuck append as done."""
-        stuck = [slot for slot, reason in self.faults if reason == codes.REASON_MARK_FAILED]
-        for name in stuck:
+        for name in self._stuck:
             slot = facts[name]
             state = codes.SLOT_CONFIRMED if slot.state == codes.SLOT_CONFIRMED else codes.SLOT_FAILED
             facts[name] = boot.SlotFacts(
@@ -151,13 +154,14 @@ class Bootloader:
         try:
             if decision.action == boot.FAIL:
                 candidate.slot.mark_failed(decision.reason)
-                self.faults.append((decision.slot, decision.reason))
+                self.faults.append((boot.FAIL, decision.reason))
             elif decision.action == boot.TRY:
                 candidate.slot.mark_trial()
             else:
                 self.confirm(decision.slot)
         except StorageError:
-            self.faults.append((decision.slot, codes.REASON_MARK_FAILED))
+            self._stuck.add(decision.slot)
+            self.faults.append((decision.action, codes.REASON_MARK_FAILED))
             return False
         return True
 

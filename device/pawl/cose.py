@@ -24,7 +24,7 @@ class Key:
 
 
 def read_key(reader):
-    """Read one COSE_Key in the profile of WIRE; a compressed point is decompressed."""
+    """Read one COSE_Key of the profile; a compressed point is decompressed."""
     fields = {}
     for label in reader.keys():
         fields[label] = reader.value()

@@ -96,9 +96,7 @@ class Job:
 
     def take_slot(self):
         """Give the slot to this release, unless a download of it was cut here and goes on."""
-        status = self.slot.status()
-        is_cut = status.digest == self.offer.digest and status.state == codes.SLOT_EMPTY
-        if not (is_cut and self.slot.envelope() == self.raw):
+        if not self.slot.is_begun_for(self.offer.digest, self.raw):
             self.slot.begin(self.offer.digest, self.raw)
 
     async def fetch_blocks(self, session, report_progress):
@@ -140,8 +138,7 @@ class Job:
         """
         manifest = self.evidence.manifest
         suit.execute(manifest, manifest.validate, self.loader.identity.ids, self._match)
-        if self.slot.status().state == codes.SLOT_EMPTY:
-            self.slot.mark_written()
+        self.slot.mark_written()
         decision = self.decide(has_offer)
         if decision.action == policy.REFUSE:
             return decision.reason

@@ -5,7 +5,8 @@
     manifest = Manifest(envelope.manifest)
     for effect in steps(manifest, manifest.install, identity): ...
 
-One component, `["app"]`; commands and parameters of the profile in WIRE. Everything else is refused by name
+One component, `["app"]`; commands and parameters of the profile in
+`docs/protocol.md`, manifest template. Everything else is refused by name
 when the manifest is parsed, before anything runs. Nothing of the manifest is parsed before it is authentic.
 """
 
@@ -195,17 +196,25 @@ _REQUIRED = (
     codes.MANIFEST_INSTALL,
 )
 
-# Per sequence: the commands it may hold, and those it must hold so that it proves what it is for.
+# Per sequence: the commands it may hold, those it must hold so that it proves what it is for, and the parameters it
+# may set. Digest and size are set once, before every sequence: what is fetched is what is validated at boot.
 _SHARED = (
     (codes.COMMAND_OVERRIDE_PARAMETERS, codes.COMMAND_VENDOR, codes.COMMAND_CLASS),
     (codes.COMMAND_VENDOR, codes.COMMAND_CLASS),
+    (
+        codes.PARAMETER_VENDOR,
+        codes.PARAMETER_CLASS,
+        codes.PARAMETER_IMAGE_DIGEST,
+        codes.PARAMETER_IMAGE_SIZE,
+    ),
 )
 _INSTALL = (
     (codes.COMMAND_OVERRIDE_PARAMETERS, codes.COMMAND_FETCH, codes.COMMAND_IMAGE_MATCH),
     (codes.COMMAND_FETCH, codes.COMMAND_IMAGE_MATCH),
+    (codes.PARAMETER_URI,),
 )
-_VALIDATE = ((codes.COMMAND_IMAGE_MATCH,), (codes.COMMAND_IMAGE_MATCH,))
-_INVOKE = ((codes.COMMAND_INVOKE,), (codes.COMMAND_INVOKE,))
+_VALIDATE = ((codes.COMMAND_IMAGE_MATCH,), (codes.COMMAND_IMAGE_MATCH,), ())
+_INVOKE = ((codes.COMMAND_INVOKE,), (codes.COMMAND_INVOKE,), ())
 
 
 def _components(reader):
@@ -220,7 +229,7 @@ def _components(reader):
 
 def _sequence(outer, rule):
     """Parse a command sequence; refuse what its rule doesn't allow or doesn't find."""
-    allowed, required = rule
+    allowed, required, parameters = rule
     reader = cbor.Reader(outer.bytes())
     count = reader.array()
     if count % 2:
@@ -230,7 +239,7 @@ def _sequence(outer, rule):
         command = reader.int()
         if command not in allowed:
             raise ManifestError(codes.REASON_COMMAND, "command " + str(command))
-        commands.append((command, _argument(reader, command)))
+        commands.append((command, _argument(reader, command, parameters)))
     reader.end()
     for command in required:
         if command not in [pair[0] for pair in commands]:
@@ -238,25 +247,25 @@ def _sequence(outer, rule):
     return commands
 
 
-def _argument(reader, command):
+def _argument(reader, command, parameters):
     if command == codes.COMMAND_OVERRIDE_PARAMETERS:
-        return {key: _parameter(reader, key) for key in reader.keys()}
+        return {key: _parameter(reader, key, parameters) for key in reader.keys()}
     policy = reader.uint()
     if policy > _REP_POLICY_MAX:
         raise cbor.malformed("reporting policy out of range")
     return policy
 
 
-def _parameter(reader, key):
+def _parameter(reader, key, allowed):
+    if key not in allowed:
+        raise ManifestError(codes.REASON_PARAMETER, "parameter " + str(key))
     if key in (codes.PARAMETER_VENDOR, codes.PARAMETER_CLASS):
         return reader.bytes_of(16)
     if key == codes.PARAMETER_IMAGE_DIGEST:
         return read_digest(reader.bytes())
     if key == codes.PARAMETER_IMAGE_SIZE:
         return reader.uint()
-    if key == codes.PARAMETER_URI:
-        return reader.text()
-    raise ManifestError(codes.REASON_PARAMETER, "parameter " + str(key))
+    return reader.text()
 
 
 def _image(commands):

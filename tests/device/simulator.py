@@ -186,8 +186,7 @@ class World:
         """Boot and run the agent; return the Bootloader. Ends at a reset, or when the agent only waits."""
         self.boots += 1
         loader, decision = self.board.boot()
-        running = codes.RUNNING_RECOVERY if decision.slot is None else decision.slot
-        self.agent = Agent(self.port, loader, running, self.boots, self.check_health)
+        self.agent = Agent(self.port, loader, decision, self.boots, self.check_health)
         self.is_reset = asyncio.run(self._run(timeout_s))
         return loader
 

@@ -203,7 +203,7 @@ def test_pending_needs_an_offer_that_still_stands():
     world.publish(factory.release(sequence=2, version=(2,)))
     world.boots += 1
     loader, decision = world.board.boot()
-    made = agent.Agent(world.port, loader, decision.slot, 1, world.check_health)
+    made = agent.Agent(world.port, loader, decision, 1, world.check_health)
 
     async def walk():
         made.state = "IDLE"
@@ -232,6 +232,35 @@ def test_without_an_anchor_it_asks_and_installs_nothing():
     assert world.broker.fetched == []
 
 
+def test_a_torn_mark_of_an_install_does_not_block_it():
+    """After a cut in the middle of `written` or `pending` the same offer installs the release all the same."""
+    for unit in (2, 3):
+        world = World()
+        world.publish(factory.release(sequence=2, version=(2,)))
+        slot = world.board.put(1, factory.release(sequence=2, version=(2,)))
+        slot.begin(world.wanted, world.broker.retained[topics.release(world.wanted)])
+        if unit == 3:
+            slot.mark_written()
+        slot.page.flash.store[slot.page.start + unit * 32] = 0
+        world.run()
+        assert world.is_reset, unit
+        world.run()
+        assert installed(world) == 2
+
+
+def test_a_fallback_says_so():
+    """When the newest confirmed slot is rotten, `started` carries the reason that another one runs."""
+    world = World()
+    world.publish(factory.release(sequence=2, version=(2,)))
+    world.run()
+    world.run()
+    world.wanted = None
+    world.board.flip("image_b", 3)
+    world.run()
+    assert world.reports()[-1] == (codes.EVENT_STARTED, codes.REASON_FALLBACK)
+    assert world.hello.running == codes.RUNNING_A
+
+
 def test_recovery_agent_alone_can_repair():
     """With no slot left that boots, the agent installs what the director offers, and the device runs again."""
     world = World()
@@ -249,7 +278,7 @@ def test_an_unanswered_hello_is_repeated_with_its_nonce():
     world = World()
     world.broker.on_hello = world.note
     loader, decision = world.board.boot()
-    made = agent.Agent(world.port, loader, decision.slot, 1, world.check_health)
+    made = agent.Agent(world.port, loader, decision, 1, world.check_health)
 
     async def walk():
         session = await made._online()

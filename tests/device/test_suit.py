@@ -152,6 +152,7 @@ def test_unknown_elements_are_refused_by_name():
         ((codes.MANIFEST_INVOKE,), [-256, b""], codes.REASON_COMMAND),
         ((codes.MANIFEST_INSTALL,), [20, {21: "pawl:x", 19: b""}, 21, 2, 3, 2], codes.REASON_PARAMETER),
         ((codes.MANIFEST_INSTALL,), [21, 2, 3, 2], codes.REASON_PARAMETER),
+        ((codes.MANIFEST_INSTALL,), [20, {14: 1, 21: "pawl:x"}, 21, 2, 3, 2], codes.REASON_PARAMETER),
         ((codes.MANIFEST_INSTALL,), [20, {21: "pawl:x"}, 3, 2], codes.REASON_COMMAND),
         ((codes.MANIFEST_SET_VERSION,), [], codes.REASON_SET_VERSION),
         ((codes.MANIFEST_SET_VERSION,), [1] * 7, codes.REASON_SET_VERSION),

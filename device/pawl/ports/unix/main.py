@@ -9,6 +9,7 @@ from pawl import boot, codes, p256
 from pawl.agent import Agent
 from pawl.bootloader import Bootloader
 from pawl.compat import const
+from pawl.errors import StorageError
 from pawl.ports.unix import layout
 from pawl.ports.unix.flash import FileFlash
 from pawl.ports.unix.port import Port
@@ -30,14 +31,23 @@ def run(flash_path, mapped, watchdog):
     port.feed()
     storage = Storage(FileFlash(flash_path, mapped), layout.REGIONS)
     counter = storage.boot_counter()
-    boots = counter.step()
+    boots = _count_boot(port, counter)
     loader = Bootloader(storage, verify)
     decision = loader.settle()
     gc.collect()
     running = codes.RUNNING_RECOVERY if decision.slot is None else decision.slot
     port.log("boot %d row %d slot %s" % (boots, decision.row, "AB-"[running]))
     application = _mount(loader.candidates[running]) if decision.action != boot.RECOVER else None
-    asyncio.run(_main(port, loader, running, boots, application))
+    asyncio.run(_main(port, loader, decision, boots, application))
+
+
+def _count_boot(port, counter):
+    """A counter that can't be written makes reports repeat their number: that must not keep a device from booting."""
+    try:
+        return counter.step()
+    except StorageError as error:
+        port.log("boot counter: %s" % error.detail)
+        return counter.value
 
 
 def _mount(candidate):
@@ -48,9 +58,9 @@ def _mount(candidate):
     return "main"
 
 
-async def _main(port, loader, running, boots, name):
+async def _main(port, loader, decision, boots, name):
     application = Application(port, name)
-    agent = Agent(port, loader, running, boots, application.check_health)
+    agent = Agent(port, loader, decision, boots, application.check_health)
     await asyncio.gather(_feed(port), application.run(), agent.run())
 
 
