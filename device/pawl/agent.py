@@ -15,7 +15,7 @@ from pawl.offers import Offers
 from pawl.session import Session
 
 AGENT_PROFILE = const(1)
-_ENCODINGS = const(1)  # bit field: bit 0 is `none`
+_ENCODINGS = const(3)  # bit field: `none`, `deflate`
 _CHECK_IN_S = const(3600)
 _REPEAT_S = const(60)
 _VERIFY_DEADLINE_MS = const(120000)

@@ -111,7 +111,7 @@ class Job:
             report_progress(listing.blocks - len(missing) + at, listing.blocks)
             await session.fetch(
                 [
-                    (topics.block(digest, listing.variant, number), self._writer(listing, number))
+                    (topics.block(digest, listing.best.number, number), self._writer(listing, number))
                     for number in missing[at : at + WINDOW]
                 ]
             )
@@ -119,15 +119,12 @@ class Job:
 
     def _has(self, listing, number):
         stored = self.slot.image.view(number * codes.BLOCK_BYTES, listing.block_size(number))
-        return listing.has_block(number, stored)
+        return listing.is_block(number, stored)
 
     def _writer(self, listing, number):
         def write(payload):
-            if not listing.has_block(number, payload):
-                raise ManifestError(
-                    codes.REASON_BLOCK_DIGEST, "block %d is not the one that was signed" % number
-                )
-            self.slot.write_block(number * codes.BLOCK_BYTES, payload)
+            block = listing.decode(listing.best, number, payload)
+            self.slot.write_block(number * codes.BLOCK_BYTES, block)
 
         return write
 

@@ -61,8 +61,8 @@ class Board:
         release = bundle.Bundle(envelope)
         slot = self.storage.slots[name]
         slot.begin(envelope.digest, release.wire_envelope())
-        for number in range(release.index.blocks):
-            slot.write_block(number * codes.BLOCK_BYTES, release.block(number))
+        for number, block in enumerate(factory.index.cut(release.image)):
+            slot.write_block(number * codes.BLOCK_BYTES, block)
         slot.mark_written()
         return slot
 

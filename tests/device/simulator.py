@@ -146,8 +146,8 @@ class World:
         digest = release.envelope.digest
         self.broker.retained[topics.release(digest)] = release.wire_envelope()
         self.broker.retained[topics.index(release.index_digest)] = bytes(release.index_bytes)
-        for number in range(release.index.blocks):
-            self.broker.retained[topics.block(release.index_digest, 0, number)] = bytes(release.block(number))
+        for variant, number, payload in release.blocks():
+            self.broker.retained[topics.block(release.index_digest, variant.number, number)] = bytes(payload)
         self.wanted = digest
         return digest
 

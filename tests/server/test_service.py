@@ -137,8 +137,8 @@ async def _install_as_a_device_does(link, fleet, nonce, digest):
     listing = index.read(await link.fetch(topics.index(index.digest_of(image.uri))), image.uri, image.size)
     blocks = []
     for number in range(listing.blocks):
-        block = await link.fetch(topics.block(index.digest_of(image.uri), listing.variant, number))
-        assert listing.has_block(number, block)
+        block = await link.fetch(topics.block(index.digest_of(image.uri), listing.best.number, number))
+        block = bytes(listing.decode(listing.best, number, block))
         blocks.append(block)
     return offer, b"".join(blocks)
 

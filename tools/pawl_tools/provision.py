@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from pawl import bundle, codes, identity, p256, suit
+from pawl import bundle, codes, identity, index, p256, suit
 from pawl.errors import ManifestError
 from pawl.flash import MemoryFlash
 from pawl.names import reason_name
@@ -108,8 +108,8 @@ def flash_image(values: dict[str, object], factory: bundle.Bundle) -> bytes:
     if factory.index.size > slot.image.size:
         raise ToolError(f"the factory release has {factory.index.size} bytes, a slot {slot.image.size}")
     slot.begin(factory.envelope.digest, factory.wire_envelope())
-    for number in range(factory.index.blocks):
-        slot.write_block(number * codes.BLOCK_BYTES, factory.block(number))
+    for number, block in enumerate(index.cut(factory.image)):
+        slot.write_block(number * codes.BLOCK_BYTES, block)
     slot.mark_written()
     slot.mark_confirmed()
     return bytes(flash.store)
