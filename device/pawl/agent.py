@@ -45,6 +45,7 @@ class Agent:
         self._has_told_boot = False
         self.state = lifecycle.VERIFY if self._is_trial() else lifecycle.IDLE
         self._started_ms = port.ticks_ms()
+        self._checked_in_ms = self._started_ms
 
     def _is_trial(self):
         if self.running == codes.RUNNING_RECOVERY:
@@ -65,9 +66,17 @@ class Agent:
             await self._lose_link(error)
             return lifecycle.LINK_LOST
         except PawlError as error:
-            self.reason = error.code
             self.port.log("fault %d %s" % (error.code, error.detail))
-            return lifecycle.FAULT
+            return self._end(lifecycle.FAULT, error.code)
+        except MemoryError:
+            gc.collect()
+            return self._end(lifecycle.FAULT, codes.REASON_OUT_OF_MEMORY)
+
+    def _end(self, event, reason):
+        """Keep why a job ended, and count it."""
+        self.reason = reason
+        self._count(reason)
+        return event
 
     async def _lose_link(self, error):
         self.port.log("link %d %s" % (error.code, error.detail))
@@ -90,7 +99,6 @@ class Agent:
             self.session = session
             await session.open()
             await self._check_in(session)
-            self._pause_s = 1
         return session
 
     def _up(self, kind):
@@ -102,6 +110,7 @@ class Agent:
             await self._tell_boot(session)
             self._has_told_boot = True
         self.offers.open(self.port.random(messages.NONCE_BYTES))
+        self._checked_in_ms = self.port.ticks_ms()
         await self._say_hello(session)
 
     async def _say_hello(self, session):
@@ -164,16 +173,28 @@ class Agent:
 
     async def _idle(self):
         session = await self._online()
-        raw = await session.next_offer(_CHECK_IN_S if self.offers.is_answered() else _REPEAT_S)
-        if raw is None:
-            await self._ask_again(session)
-            return lifecycle.NOTHING
+        if not (self.offers.is_answered() and self.offers.is_job_open):
+            raw = await session.next_offer(self._patience_s())
+            if raw is None:
+                await self._ask_again(session)
+            else:
+                self._take(raw)
+        return lifecycle.OFFERED if self.offers.is_job_open else lifecycle.NOTHING
+
+    def _patience_s(self):
+        """Return how long to wait for an offer: an unanswered hello is repeated, an answered one is made anew."""
+        if not self.offers.is_answered():
+            return _REPEAT_S
+        past_s = self.port.ticks_diff(self.port.ticks_ms(), self._checked_in_ms) // 1000
+        return max(1, _CHECK_IN_S - past_s)
+
+    def _take(self, raw):
+        """Follow an offer, or count why not: then the one before it still stands."""
         try:
-            offer = self.offers.accept(raw)
+            self.offers.accept(raw)
+            self._pause_s = 1
         except OfferError as error:
             self._count(error.code)
-            return lifecycle.NOTHING
-        return lifecycle.OFFERED if offer.action == codes.OFFER_INSTALL else lifecycle.NOTHING
 
     async def _ask_again(self, session):
         """Repeat an unanswered hello under its nonce; after an answered one it is time for the next check-in."""
@@ -190,29 +211,41 @@ class Agent:
         session = await self._online()
         offer = self.offers.current
         assert offer is not None, "DOWNLOAD follows an accepted offer only"
+        self.job = None
         raw = await session.fetch_one(topics.release(offer.digest), codes.ENVELOPE_MAX_BYTES)
         job = Job(self.loader, self.running, offer, raw)
+        self.job = job
         decision = job.decide(self.offers.allows(offer.digest))
-        self.reason = decision.reason
         if decision.action == policy.REFUSE:
-            return lifecycle.REFUSED
+            return self._end(lifecycle.REFUSED, decision.reason)
         if decision.action == policy.NOTHING:
             await self._report(session, codes.EVENT_STARTED, decision.reason)
             return lifecycle.NOTHING
         job.take_slot()
         if decision.action == policy.INSTALL:
-            await job.fetch_blocks(session, self._progress)
-        self.job = job
+            await job.fetch_blocks(session, self._between_blocks)
         return lifecycle.COMPLETE
 
-    def _progress(self, done, total):
+    def _between_blocks(self, done, total):
+        """Tell how far it is, and look whether the director still wants it: the newest offer counts (policy row 2)."""
         self.port.log("blocks %d/%d" % (done, total))
+        self._read_offer()
+        job = self.job
+        assert job is not None, "blocks are fetched for a job only"
+        if not self.offers.allows(job.offer.digest):
+            raise OfferError(codes.REASON_NO_OFFER, "the director withdrew or replaced the offer")
+
+    def _read_offer(self):
+        if self.session is not None and self.session.offer is not None:
+            raw, self.session.offer = self.session.offer, None
+            self._take(raw)
 
     async def _install(self):
         job = self.job
         assert job is not None, "INSTALL follows DOWNLOAD only"
-        self.reason = job.finish(self.offers.allows(job.offer.digest))
-        return lifecycle.REFUSED if self.reason else lifecycle.PENDING
+        self._read_offer()
+        reason = job.finish(self.offers.allows(job.offer.digest))
+        return self._end(lifecycle.REFUSED, reason) if reason else lifecycle.PENDING
 
     async def _reset(self):
         self._disconnect()
@@ -231,12 +264,13 @@ class Agent:
         return lifecycle.CONFIRMED
 
     async def _fail(self):
-        session = await self._online()
-        self._count(self.reason)
-        await self._report(session, codes.EVENT_REFUSED, self.reason)
+        await self._report(await self._online(), codes.EVENT_REFUSED, self.reason)
         return lifecycle.REPORTED
 
     async def _clean(self):
+        # An offer that came in meanwhile opened a job of its own.
+        if self.job is None or self.offers.allows(self.job.offer.digest):
+            self.offers.is_job_open = False
         self.job = None
         gc.collect()
         return lifecycle.DONE

@@ -28,13 +28,13 @@ class Candidate:
         stored = self.slot.envelope() if self.status.digest else None
         if stored is None:
             raise StorageError(codes.REASON_RECORD_LOST, "no envelope")
-        envelope = suit.Envelope(stored)
+        envelope = suit.Envelope(stored, bare=True)
         if envelope.digest != self.status.digest:
             raise ManifestError(codes.REASON_MANIFEST_DIGEST, "page and envelope differ")
         if anchor is None:
             self._require_accepted(envelope, accepted)
         else:
-            self._require_signed(envelope, anchor, verify)
+            self._require_signed(envelope, anchor, accepted, verify)
         self.manifest = suit.Manifest(envelope.manifest)
 
     def _require_accepted(self, envelope, accepted):
@@ -43,14 +43,15 @@ class Candidate:
         if not is_known or not envelope.is_whole():
             raise ManifestError(codes.REASON_UNAUTHORISED, "no anchor, and not what the ratchet names")
 
-    def _require_signed(self, envelope, anchor, verify):
+    def _require_signed(self, envelope, anchor, accepted, verify):
         if envelope.digest in anchor.barred:
             raise ManifestError(codes.REASON_BARRED, "barred by the anchor")
         install_set, boot_sets = anchor.role(codes.ROLE_APP_RELEASE)
         sets = [install_set]
-        if self.status.state == codes.SLOT_CONFIRMED:
+        # What the ratchet names was confirmed here once: its repair may be signed by a former set too (ADR 3).
+        if self.status.state == codes.SLOT_CONFIRMED or envelope.digest == accepted:
             sets += boot_sets
-        envelope.authenticate_any(sets, verify)
+        envelope.authenticate(sets, verify)
 
     def release(self):
         """Return what the ratchet would hold if this were confirmed, or None."""

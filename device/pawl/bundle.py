@@ -82,7 +82,7 @@ def open_bundle(raw, anchor, verify) -> "Bundle":
     if envelope.digest in anchor.barred:
         raise ManifestError(codes.REASON_BARRED, "barred by the anchor")
     install_set = anchor.role(codes.ROLE_APP_RELEASE)[0]
-    envelope.authenticate(install_set, verify)
+    envelope.authenticate([install_set], verify)
     _require_known_signers(envelope, install_set, verify)
     bundle = Bundle(envelope)
     bundle.require_blocks()
@@ -106,8 +106,9 @@ def _require_known_signers(envelope, key_set, verify):
     left = list(key_set.keys)
     last = b""
     for raw in envelope.blocks:
-        signer = cose.signer(cose.read_sign1(raw), left, envelope.digest_item, b"", verify)
-        if signer is None or bytes(raw) <= last:
+        block = cose.read_sign1(raw)
+        signer = cose.signer(block, left, envelope.digest_item, b"", verify)
+        if signer is None or block.payload is not None or bytes(raw) <= last:
             raise ManifestError(
                 codes.REASON_SURPLUS_SIGNATURE, "signature of no known key, twice, or out of order"
             )

@@ -96,14 +96,10 @@ class Slot:
         self.page.program(0, header + sha256(header)[:8])
         records.replace(self.envelope_region, _ENVELOPE_MAGIC, envelope)
 
-    def is_begun_for(self, digest, envelope):
+    def is_begun_for(self, digest):
         """Return whether a download of this release was cut here, before any mark: then it can go on."""
         rest = self.page.size - _HEADER_BYTES
-        return (
-            self._digest() == digest
-            and self.page.is_erased(_HEADER_BYTES, rest)
-            and self.envelope() == envelope
-        )
+        return self._digest() == digest and self.page.is_erased(_HEADER_BYTES, rest)
 
     def envelope(self):
         """Return the stored envelope, or None."""

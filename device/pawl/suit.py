@@ -1,7 +1,7 @@
 """SUIT (draft-ietf-suit-manifest-37): envelope, manifest, and a processor without I/O.
 
     envelope = Envelope(received)
-    envelope.authenticate(anchor.roles[ROLE_APP_RELEASE][0], verify)
+    envelope.authenticate([install_set], verify)
     manifest = Manifest(envelope.manifest)
     for effect in steps(manifest, manifest.install, identity): ...
 
@@ -27,9 +27,12 @@ Image = namedtuple("Image", ("digest", "size", "uri"))
 
 
 class Envelope:
-    """The parts of an envelope: nothing in here is authentic until `authenticate` returned."""
+    """The parts of an envelope: nothing in here is authentic until `authenticate` returned.
 
-    def __init__(self, buf):
+    A `bare` one, as devices receive it, holds authentication and manifest: any other member is refused when it is met.
+    """
+
+    def __init__(self, buf, *, bare=False):
         reader = cbor.Reader(buf)
         reader.tag(codes.TAG_SUIT_ENVELOPE)
         self.severed = {}
@@ -41,17 +44,23 @@ class Envelope:
                 authentication = reader.bytes()
             elif key == codes.ENVELOPE_MANIFEST:
                 self.manifest_item, self.manifest = _item(reader)
-            elif key in codes.SEVERABLE:
-                self.severed[key] = _item(reader)[0]
-            elif isinstance(key, str):
-                self.payloads[key] = reader.bytes()
+            elif bare:
+                raise ManifestError(codes.REASON_UNSIGNED_BYTES, "more than authentication and manifest")
             else:
-                raise ManifestError(codes.REASON_ENVELOPE_ELEMENT, "unknown envelope element")
+                self._read_member(reader, key)
         reader.end()
         if authentication is None or self.manifest is None:
             raise ManifestError(codes.REASON_ENVELOPE_ELEMENT, "authentication or manifest missing")
         self.authentication = authentication
         self._read_authentication(authentication)
+
+    def _read_member(self, reader, key):
+        if key in codes.SEVERABLE:
+            self.severed[key] = _item(reader)[0]
+        elif isinstance(key, str):
+            self.payloads[key] = reader.bytes()
+        else:
+            raise ManifestError(codes.REASON_ENVELOPE_ELEMENT, "unknown envelope element")
 
     def _read_authentication(self, buf):
         reader = cbor.Reader(buf)
@@ -63,18 +72,17 @@ class Envelope:
         self.blocks = [reader.bytes() for _ in range(count)]
         reader.end()
 
-    def authenticate(self, key_set, verify):
-        """Raise unless the set's threshold signed the digest, and the digest is the manifest's."""
-        key_set.require(self.blocks, self.digest_item, b"", verify)
+    def authenticate(self, key_sets, verify):
+        """Return the blocks that count, if the threshold of one of the sets signed the digest of this manifest.
+
+        The digest is compared first: it costs less than a signature, and the manifest isn't parsed for it.
+        """
         if not self.is_whole():
             raise ManifestError(codes.REASON_MANIFEST_DIGEST, "manifest is not the one that was signed")
-
-    def authenticate_any(self, key_sets, verify):
-        """Raise the first set's reason unless one of several sets authenticates the envelope."""
         fault = None
         for key_set in key_sets:
             try:
-                return self.authenticate(key_set, verify)
+                return key_set.require(self.blocks, self.digest_item, b"", verify)
             except ManifestError as error:
                 fault = fault or error
         raise fault or ManifestError(codes.REASON_UNAUTHORISED, "no key set for this role")

@@ -26,6 +26,7 @@ class Broker:
         self.on_hello = None
         self.fetched = []
         self.cut_after = None  # fetches until the link is lost
+        self.on_fetch = None  # called with each topic before its message is delivered
 
     async def publish_up(self, topic, payload):
         """Take what the device says; a hello is answered by `on_hello`."""
@@ -68,6 +69,8 @@ class Client:
             if self.broker.cut_after:
                 self.broker.cut_after -= 1
             self.broker.fetched.append(topic)
+            if self.broker.on_fetch:
+                await self.broker.on_fetch(topic)
             await self.on_message(topic, memoryview(self.broker.retained[topic]), True)
 
     async def unsubscribe(self, filters):
@@ -125,6 +128,7 @@ class World:
 
     def __init__(self):
         self.board = Board()
+        self.anchor = factory.anchor()
         self.broker = Broker()
         self.broker.on_hello = self.answer
         self.port = Port(self.broker)
@@ -158,7 +162,7 @@ class World:
             "nonce": self.nonce,
             "number": self.number,
             "time": factory.ISSUED + 10,
-            "anchor": (1, factory.anchor().digest),
+            "anchor": (self.anchor.version, self.anchor.digest),
             "action": codes.OFFER_INSTALL if self.wanted else codes.OFFER_NONE,
             "digest": self.wanted,
             "attempt": 1 if self.wanted else None,
@@ -180,7 +184,7 @@ class World:
         self.hello = hello
         self.nonce = hello.nonce
         self.number = 0
-        await self.broker.deliver(topics.offer(_partition(), "bench-1"), self.offer(**self.changes))
+        await self.broker.deliver(topics.offer(partition(), "bench-1"), self.offer(**self.changes))
 
     def run(self, timeout_s=0.3):
         """Boot and run the agent; return the Bootloader. Ends at a reset, or when the agent only waits."""
@@ -209,7 +213,8 @@ class World:
         return [(report.event, report.reason) for report in opened]
 
 
-def _partition():
+def partition():
+    """Return the partition of bench-1."""
     from pawl.identity import partition_of
 
     return partition_of("bench-1")

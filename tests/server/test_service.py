@@ -131,7 +131,7 @@ async def _install_as_a_device_does(link, fleet, nonce, digest):
     offer = fleet.opened_offer(payload)
     assert (offer.nonce, offer.action, offer.digest) == (nonce, codes.OFFER_INSTALL, digest)
     envelope = suit.Envelope(await link.fetch(topics.release(offer.digest)))
-    envelope.authenticate(fleet.anchor.role(codes.ROLE_APP_RELEASE)[0], verify)
+    envelope.authenticate([fleet.anchor.role(codes.ROLE_APP_RELEASE)[0]], verify)
     assert envelope.digest == offer.digest and not envelope.payloads and not envelope.severed
     image = suit.Manifest(envelope.manifest).image
     listing = index.read(await link.fetch(topics.index(index.digest_of(image.uri))), image.uri, image.size)
