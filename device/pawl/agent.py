@@ -27,13 +27,13 @@ class Agent:
     `await check_health()` says whether the application may be confirmed.
     """
 
-    def __init__(self, port, loader, decision, boots, check_health):
+    def __init__(self, port, loader, decision, boot_counter, check_health):
         self.port = port
         self.loader = loader
         self.identity = loader.identity
         self.boot_reason = decision.reason
         self.running = codes.RUNNING_RECOVERY if decision.slot is None else decision.slot
-        self.boots = boots
+        self.boot_counter = boot_counter
         self.check_health = check_health
         self.offers = Offers(self.identity.device, loader.anchor, loader.verify)
         self.session = None
@@ -51,6 +51,10 @@ class Agent:
         if self.running == codes.RUNNING_RECOVERY:
             return False
         return self.loader.candidates[self.running].slot.status().state == codes.SLOT_TRIAL
+
+    def _is_unwell(self):
+        """Return whether the recovery agent runs in place of an application that could boot (boot row 7)."""
+        return self.boot_reason == codes.REASON_UNWELL
 
     async def run(self):
         """Follow the table for ever."""
@@ -112,6 +116,8 @@ class Agent:
         self.offers.open(self.port.random(messages.NONCE_BYTES))
         self._checked_in_ms = self.port.ticks_ms()
         await self._say_hello(session)
+        if not self._is_unwell():
+            self.boot_counter.note_well()
 
     async def _say_hello(self, session):
         await session.client.publish(self._up("hello"), messages.write_hello(self._hello()))
@@ -128,7 +134,8 @@ class Agent:
         failed = []
         for candidate in self.loader.candidates:
             status = candidate.slot.status()
-            sequence = candidate.manifest.sequence_number if candidate.manifest else None
+            is_same = candidate.manifest is not None and candidate.digest == status.digest
+            sequence = candidate.manifest.sequence_number if is_same else None
             slots.append((status.state, status.digest, sequence))
             if status.state == codes.SLOT_FAILED:
                 failed.append((status.digest, 1, status.reason))
@@ -143,7 +150,7 @@ class Agent:
             failed,
             self.identity.ids,
             _ENCODINGS,
-            self.boots,
+            self.boot_counter.value,
             self.offers.time_floor,
             self.refusals,
         )
@@ -156,7 +163,7 @@ class Agent:
         content = messages.write_report(
             messages.Report(
                 self.identity.device,
-                self.boots,
+                self.boot_counter.value,
                 self._reports,
                 self.offers.accepted(),
                 self._ratchets(),
@@ -179,7 +186,17 @@ class Agent:
                 await self._ask_again(session)
             else:
                 self._take(raw)
-        return lifecycle.OFFERED if self.offers.is_job_open else lifecycle.NOTHING
+        if self.offers.is_job_open:
+            return lifecycle.OFFERED
+        return lifecycle.RECOVERED if self._has_recovered() else lifecycle.NOTHING
+
+    def _has_recovered(self):
+        """An answered check-in, or an hour, ends the recovery agent's turn: the application gets its next chance."""
+        past_ms = self.port.ticks_diff(self.port.ticks_ms(), self._started_ms)
+        if not self._is_unwell() or not (self.offers.is_answered() or past_ms > 1000 * _CHECK_IN_S):
+            return False
+        self.boot_counter.note_well()
+        return True
 
     def _patience_s(self):
         """Return how long to wait for an offer: an unanswered hello is repeated, an answered one is made anew."""

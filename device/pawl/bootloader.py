@@ -17,6 +17,7 @@ class Candidate:
     def __init__(self, slot, anchor, accepted, verify):
         self.slot = slot
         self.status = slot.status()
+        self.digest = self.status.digest  # of what `manifest` was read from
         self.manifest = None
         self.fault = codes.REASON_OK
         try:
@@ -128,12 +129,13 @@ class Bootloader:
                 reading = higher(reading, candidate.release())
         return reading
 
-    def settle(self):
+    def settle(self, is_unwell):
         """Follow the table until a row boots something; return that Decision."""
         for _ in range(_ROUNDS_MAX):
             recorded = self.ratchet.reading.roles.get(codes.IMAGE_APP)
             facts = [candidate.facts(recorded) for candidate in self.candidates]
-            decision = boot.decide(self._without_stuck(facts), self.accepted.digest, self.anchor is not None)
+            context = boot.Context(self.accepted.digest, self.anchor is not None, is_unwell)
+            decision = boot.decide(self._without_stuck(facts), context)
             if decision.action not in (boot.FAIL, boot.TRY, boot.FINISH):
                 return decision
             if self._perform(decision) and decision.action == boot.TRY:

@@ -52,18 +52,3 @@ class Journal:
             if self._body(offset) == body:
                 return True
         return False
-
-
-class Counter:
-    """A number that only rises, one step at a time: how often the device booted."""
-
-    def __init__(self, region):
-        self.journal = Journal(region, b"PWCT", 64)
-        self.value = max([0] + [int.from_bytes(body, "big") for body in self.journal.bodies()])
-
-    def step(self):
-        """Raise the number by one, in flash first; return it."""
-        kept = self.value.to_bytes(8, "big") if self.value else None
-        self.journal.append((self.value + 1).to_bytes(8, "big"), kept)
-        self.value += 1
-        return self.value

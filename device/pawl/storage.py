@@ -1,6 +1,7 @@
 """The regions of a device's flash, by name; each port's `layout` gives their places."""
 
-from pawl import codes, identity, journal, ratchet, records, slots, trust
+from pawl import codes, identity, ratchet, records, slots, trust
+from pawl.boots import BootCounter
 from pawl.errors import TrustError
 from pawl.flash import Region
 
@@ -31,8 +32,8 @@ class Storage:
         return ratchet.Ratchet(self.regions["ratchet"])
 
     def boot_counter(self):
-        """Return the Counter of boots."""
-        return journal.Counter(self.regions["boots"])
+        """Return the BootCounter."""
+        return BootCounter(self.regions["boots"])
 
     def write_anchor(self, file):
         """Write both copies of the anchor file; only provisioning does that."""

@@ -68,8 +68,10 @@ class Board:
 
     def boot(self):
         """Boot: return (Bootloader, Decision)."""
+        self.counter = self.storage.boot_counter()
+        self.counter.step()
         loader = Bootloader(self.storage, factory.verify)
-        return loader, loader.settle()
+        return loader, loader.settle(self.counter.is_unwell())
 
     def flip(self, region, offset):
         """Flip one bit in a region, past all rules: what rot or a thief with a probe does."""

@@ -132,7 +132,6 @@ class World:
         self.broker = Broker()
         self.broker.on_hello = self.answer
         self.port = Port(self.broker)
-        self.boots = 0
         self.wanted = None
         self.nonce = None
         self.nonces = []
@@ -188,9 +187,8 @@ class World:
 
     def run(self, timeout_s=0.3):
         """Boot and run the agent; return the Bootloader. Ends at a reset, or when the agent only waits."""
-        self.boots += 1
         loader, decision = self.board.boot()
-        self.agent = Agent(self.port, loader, decision, self.boots, self.check_health)
+        self.agent = Agent(self.port, loader, decision, self.board.counter, self.check_health)
         self.is_reset = asyncio.run(self._run(timeout_s))
         return loader
 

@@ -202,9 +202,8 @@ def test_pending_needs_an_offer_that_still_stands():
     """A director that withdrew the offer during the download is obeyed: written, never pending."""
     world = World()
     world.publish(factory.release(sequence=2, version=(2,)))
-    world.boots += 1
     loader, decision = world.board.boot()
-    made = agent.Agent(world.port, loader, decision, 1, world.check_health)
+    made = agent.Agent(world.port, loader, decision, world.board.counter, world.check_health)
 
     async def walk():
         made.state = "IDLE"
@@ -410,6 +409,31 @@ def test_former_signers_repair():
     assert installed(world) == 1
 
 
+def test_a_device_that_never_gets_to_check_in_is_still_updated():
+    """After eight boots that ended early the recovery agent has its turn, and installs what is offered (row 7)."""
+    world = World()
+    for _ in range(8):
+        world.board.boot()
+    world.publish(factory.release(sequence=2, version=(2,)))
+    world.run()
+    assert world.hello.running == codes.RUNNING_RECOVERY
+    assert world.is_reset
+    world.run()
+    assert installed(world) == 2
+
+
+def test_the_recovery_agents_turn_ends_with_an_answer():
+    """When the director wants nothing, the application boots again."""
+    world = World()
+    for _ in range(8):
+        world.board.boot()
+    world.run()
+    assert world.reports()[-1] == (codes.EVENT_STARTED, codes.REASON_UNWELL)
+    assert world.is_reset
+    world.run()
+    assert world.hello.running == codes.RUNNING_A
+
+
 def test_recovery_agent_alone_can_repair():
     """With no slot left that boots, the agent installs what the director offers, and the device runs again."""
     world = World()
@@ -427,7 +451,7 @@ def test_an_unanswered_hello_is_repeated_with_its_nonce():
     world = World()
     world.broker.on_hello = world.note
     loader, decision = world.board.boot()
-    made = agent.Agent(world.port, loader, decision, 1, world.check_health)
+    made = agent.Agent(world.port, loader, decision, world.board.counter, world.check_health)
 
     async def walk():
         session = await made._online()

@@ -19,9 +19,9 @@ def slot(state, sequence=1, trials=0, fault=0, is_authentic=True, is_finished=Tr
     return boot.SlotFacts(state, digest, sequence, trials, fault, is_authentic, is_finished)
 
 
-def decide(a, b, *, has_anchor=True):
+def decide(a, b, *, has_anchor=True, is_unwell=False):
     """Return the decision as (row, action, slot, reason)."""
-    return tuple(boot.decide((a, b), D1, has_anchor))
+    return tuple(boot.decide((a, b), boot.Context(D1, has_anchor, is_unwell)))
 
 
 EMPTY = slot(codes.SLOT_EMPTY)
@@ -66,6 +66,14 @@ def test_without_an_anchor_nothing_is_marked_or_tried():
         assert decide(a, b, has_anchor=False) == expected
 
 
+def test_an_unwell_device_runs_the_recovery_agent():
+    """Only in place of a confirmed slot: a trial has its own count."""
+    unwell = (7, boot.RECOVER, None, codes.REASON_UNWELL)
+    assert decide(slot(CONFIRMED), EMPTY, is_unwell=True) == unwell
+    assert decide(slot(CONFIRMED), slot(PENDING, 2), is_unwell=True) == (5, boot.TRY, 1, 0)
+    assert decide(EMPTY, EMPTY, is_unwell=True) == (8, boot.RECOVER, None, 0)
+
+
 def every_slot():
     """Yield every combination of facts that differs in a way the table could see."""
     for state in STATES:
@@ -81,7 +89,7 @@ def test_table_is_total_and_safe():
     rows = set()
     for a in every_slot():
         for b in every_slot():
-            decision = boot.decide((a, b), D1, True)
+            decision = boot.decide((a, b), boot.Context(D1, True, False))
             rows.add(decision.row)
             if decision.action in (boot.TRY, boot.BOOT):
                 chosen = (a, b)[decision.slot]
