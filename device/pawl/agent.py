@@ -134,9 +134,7 @@ class Agent:
         failed = []
         for candidate in self.loader.candidates:
             status = candidate.slot.status()
-            is_same = candidate.manifest is not None and candidate.digest == status.digest
-            sequence = candidate.manifest.sequence_number if is_same else None
-            slots.append((status.state, status.digest, sequence))
+            slots.append((status.state, status.digest, candidate.sequence_of(status.digest)))
             if status.state == codes.SLOT_FAILED:
                 failed.append((status.digest, 1, status.reason))
         anchor = self.loader.path_anchor

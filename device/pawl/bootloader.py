@@ -66,6 +66,11 @@ class Candidate:
             (image.digest, image.size),
         )
 
+    def sequence_of(self, digest):
+        """Return the sequence number of this release, if it is the one that was read at boot."""
+        manifest = self.manifest
+        return manifest.sequence_number if manifest is not None and self.digest == digest else None
+
     def validate(self, ids, accepted):
         """Judge the rest of ok(slot): device, image, epoch; sets `fault`."""
         if self.manifest is None:
