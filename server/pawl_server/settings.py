@@ -24,6 +24,7 @@ class ServerSettings:
     publish_window: int = 64
     start_timeout_s: float = 20.0
     outbox_retry_s: float = 1.0
+    reconcile_pass_s: float = 2.0
     watcher_queue_max: int = 10_000
 
     @property
