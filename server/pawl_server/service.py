@@ -25,6 +25,7 @@ from pawl_server.errors import UnknownError
 from pawl_server.events import AssignmentSettled, Event, OfferMade, RolloutChanged
 from pawl_server.inbound import UP_TOPICS
 from pawl_server.ingest import Ingest
+from pawl_server.inventory import Inventory
 from pawl_server.mqtt.inbox import Message
 from pawl_server.mqtt.link import LinkSettings, MqttLink
 from pawl_server.offering import OfferDesk
@@ -69,6 +70,7 @@ class FleetServer:
             self._tell,
             pass_s=settings.reconcile_pass_s,
         )
+        self.inventory = Inventory(self.store)
         self.rollouts = Rollouts(self.store, clock, self._tell)
         self._link = MqttLink(_link_settings(settings), self._on_messages, self._reconciler.on_reconnected)
         self._outbox = OutboxSender(
