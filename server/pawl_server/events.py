@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from pawl_server.domain.fleet import AssignmentState
+from pawl_server.domain.rollout import RolloutState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,4 +62,32 @@ class MessageRefused:
     reason: str
 
 
-Event = HelloReceived | OfferMade | OfferSent | ReportReceived | AssignmentSettled | MessageRefused
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RolloutChanged:
+    """A rollout began, went on, stopped or ended; `reason` says why it stopped."""
+
+    rollout: int
+    name: str
+    state: RolloutState
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupAsked:
+    """Devices of a group of a rollout were assigned its release."""
+
+    rollout: int
+    group: str
+    devices: int
+
+
+Event = (
+    HelloReceived
+    | OfferMade
+    | OfferSent
+    | ReportReceived
+    | AssignmentSettled
+    | MessageRefused
+    | RolloutChanged
+    | GroupAsked
+)

@@ -118,7 +118,12 @@ class Batch:
         report = read_report(payload, device.enrolment)
         if not outcomes.is_newer(device, report):
             raise RefusedError(Kind.REPORT, Fault.REPLAYED)
-        self.changes.devices[device.name] = replace(device, last_report=report.id, last_seen_s=self._now_s)
+        self.changes.devices[device.name] = replace(
+            device,
+            last_report=report.id,
+            ratchet=report.ratchet or device.ratchet,
+            last_seen_s=self._now_s,
+        )
         self.changes.reports.append(report)
         self.events.append(
             ReportReceived(

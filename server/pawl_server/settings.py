@@ -1,7 +1,10 @@
-"""The one settings object of the fleet server, made where the program starts and passed down."""
+"""The settings of the fleet server and of the program around it, made where it starts and passed down."""
 
 from dataclasses import dataclass
+from ipaddress import ip_address
 from pathlib import Path
+
+from pawl_server.mqtt.broker_config import BrokerSettings
 
 DATABASE_NAME = "pawl.sqlite"
 RELEASES_NAME = "releases"
@@ -24,6 +27,7 @@ class ServerSettings:
     publish_window: int = 64
     start_timeout_s: float = 20.0
     outbox_retry_s: float = 1.0
+    reconcile_pass_s: float = 2.0
     watcher_queue_max: int = 10_000
 
     @property
@@ -35,3 +39,39 @@ class ServerSettings:
     def releases(self) -> Path:
         """The folder of imported bundles."""
         return self.folder / RELEASES_NAME
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiSettings:
+    """Where the HTTP interface listens; beyond this machine, only with a certificate of its own."""
+
+    address: str
+    port: int
+    certificate: Path | None = None
+    key: Path | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse to send tokens over a network in the clear."""
+        if not 0 < self.port < 65536:
+            raise ValueError(f"api.port {self.port} is no port")
+        if (self.certificate is None) != (self.key is None):
+            raise ValueError("api.certificate and api.key belong together")
+        if self.certificate is None and not ip_address(self.address).is_loopback:
+            raise ValueError(
+                f"api.address {self.address} is not this machine: set api.certificate and api.key"
+            )
+
+    @property
+    def url(self) -> str:
+        """Where clients find it."""
+        host = f"[{self.address}]" if ":" in self.address else self.address
+        return f"{'https' if self.certificate else 'http'}://{host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProgramSettings:
+    """Everything that `pawl server run` goes by; `broker` is None if somebody else runs it."""
+
+    server: ServerSettings
+    api: ApiSettings
+    broker: BrokerSettings | None

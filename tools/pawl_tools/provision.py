@@ -8,6 +8,8 @@ import base64
 import json
 import os
 import re
+import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -56,7 +58,7 @@ def plan_for(release: bytes, *, device: str, host: str, port: int) -> DevicePlan
 
 
 def provision(folder: Path, plan: DevicePlan, anchor_file: bytes, release: bytes, ca: pki.Identity) -> None:
-    """Write `flash.bin` and `enrolment.json` of a new device into a new folder."""
+    """Write `flash.bin` and `enrolment.json` of a new device into a new folder, both or nothing."""
     anchor = trust.load(anchor_file)
     factory = _factory_release(release, anchor)
     report_key = p256.generate(os.urandom)
@@ -73,20 +75,30 @@ def provision(folder: Path, plan: DevicePlan, anchor_file: bytes, release: bytes
         "anchor_file": anchor_file,
         "floor": {codes.IMAGE_APP: factory.manifest.sequence_number},
     }
-    with _new_folder(folder):
-        pki.write_private(folder / "flash.bin", flash_image(values, factory))
-        (folder / "enrolment.json").write_text(json.dumps(_enrolment(plan, report_key), indent=2) + "\n")
+    image = flash_image(values, factory)
+    with _new_folder(folder) as partial:
+        pki.write_private(partial / "flash.bin", image)
+        (partial / "enrolment.json").write_text(json.dumps(_enrolment(plan, report_key), indent=2) + "\n")
 
 
 @contextmanager
-def _new_folder(folder: Path) -> Iterator[None]:
+def _new_folder(folder: Path) -> Iterator[Path]:
+    """Give a folder beside the one wanted, which takes its place when it is complete."""
+    # A rename would replace a folder that is there and empty.
+    if folder.exists():
+        raise ToolError(f"{folder} exists: a device is provisioned once, choose another folder")
     try:
-        folder.mkdir(parents=True)
-    except FileExistsError:
-        raise ToolError(f"{folder} exists: a device is provisioned once, choose another folder") from None
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     except OSError as error:
         raise ToolError(f"cannot make {folder}: {error.strerror}") from None
-    yield
+    try:
+        yield partial
+        partial.rename(folder)
+    except OSError as error:
+        raise ToolError(f"cannot write {folder}: {error.strerror}") from None
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
 
 
 def _factory_release(raw: bytes, anchor: Anchor) -> bundle.Bundle:

@@ -54,8 +54,9 @@ class Ratchet:
 class Device:
     """An enrolled device and what it said last.
 
-    `nonce` is open and `next_number` the number of the next offer under it; `boots`, `running` and `ratchet` are of the
-    last hello, which is unsigned: for people to see, never to decide by. `last_report` is the newest that was accepted.
+    `nonce` is open and `next_number` the number of the next offer under it; `boots` and `running` are of the last hello,
+    which is unsigned, `ratchet` of the last hello or report: for people to see, never to decide by. `last_report` is the
+    newest that was accepted.
     """
 
     enrolment: Enrolment

@@ -16,7 +16,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from pawl_server.mqtt.broker_config import BrokerSettings, acl_plugin_near, write_configuration
+from pawl_server.mqtt import orphan
+from pawl_server.mqtt.broker_config import (
+    CONFIGURATION_NAME,
+    BrokerSettings,
+    acl_plugin_near,
+    write_configuration,
+)
 
 START_TIMEOUT_S = 15.0
 STOP_TIMEOUT_S = 15.0
@@ -70,6 +76,7 @@ class Broker:
         if self.is_running:
             raise BrokerError(f"the broker already runs as process {self.pid}")
         program = find_mosquitto(self.settings.program)
+        orphan.end(self.settings.folder, self.settings.folder / CONFIGURATION_NAME)
         self._refuse_taken_ports()
         version = read_version(program)
         configuration = write_configuration(self.settings, version, acl_plugin_near(program))
@@ -78,6 +85,7 @@ class Broker:
             self._child = subprocess.Popen(
                 [program, "-c", str(configuration)], stdin=subprocess.DEVNULL, stdout=output, stderr=output
             )
+        orphan.remember(self.settings.folder, self._child.pid)
         self._await_listeners(self._child)
 
     def stop(self) -> None:

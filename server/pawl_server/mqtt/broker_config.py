@@ -15,6 +15,7 @@ SERVER_NAME = "_server"  # no device id begins with an underscore
 MESSAGE_MAX_BYTES = 65536
 PACKET_OVERHEAD_BYTES = 512  # topic, properties and header
 FIRST_VERSION_WITH_PLUGIN = (2, 1)
+CONFIGURATION_NAME = "mosquitto.conf"
 _PLUGIN_FILE = "mosquitto_acl_file.so"
 
 # %u is the name in the certificate. Mosquitto (2.0) checks a wildcard subscription at delivery only, not when it is made.
@@ -95,7 +96,7 @@ def write_configuration(settings: BrokerSettings, version: tuple[int, ...], acl_
         path = folder / name
         path.touch(mode=0o600)
         path.write_text(text)
-    configuration = folder / "mosquitto.conf"
+    configuration = folder / CONFIGURATION_NAME
     configuration.write_text("\n".join(configuration_lines(settings, version, acl_plugin)) + "\n")
     return configuration
 

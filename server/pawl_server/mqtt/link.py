@@ -2,7 +2,8 @@
 
 Refuses to lose: a message is acknowledged after the handler returned, `publish` returns after the broker acknowledged,
 and what was open when a connection broke is sent again. So both sides may see a message twice, and must not mind.
-The broker's own memory is as good as its last save: `session_losses` counts reconnects that it had forgotten us at.
+The broker's own memory is as good as its last save: `session_losses` counts reconnects that it had forgotten us at, and
+`on_reconnected` is called after each one, because what it had retained may be gone with or without our session.
 
     link = MqttLink(settings, handler)             # async def handler(batch: list[Message]) -> None
     await link.start(["pawl/d/+/+/up/#"])
@@ -62,8 +63,11 @@ class LinkSettings:
 class MqttLink:
     """One client of the broker; started once, stopped once."""
 
-    def __init__(self, settings: LinkSettings, handler: Handler) -> None:
+    def __init__(
+        self, settings: LinkSettings, handler: Handler, on_reconnected: Callable[[], None] | None = None
+    ) -> None:
         self.session_losses = 0
+        self._on_reconnected = on_reconnected
         self.inbox = Inbox(handler, self._acknowledge, capacity=settings.receive_max)
         self._settings = settings
         self._subscriptions: Sequence[str] = ()
@@ -77,6 +81,7 @@ class MqttLink:
         self._last_fault = "no answer"
         self._is_stopped = False
         self._was_connected = False
+        self._has_lost_session = False
         self._client = self._make_client()
 
     async def start(self, subscriptions: Sequence[str] = ()) -> None:
@@ -176,8 +181,8 @@ class MqttLink:
         if reason.is_failure:
             self._last_fault = str(reason)
             return
-        if self._was_connected and not flags.session_present:
-            self.session_losses += 1
+        self._has_lost_session = self._was_connected and not flags.session_present
+        if self._has_lost_session:
             _log.warning("the broker has forgotten this session; what it held for us is lost")
         self._was_connected = True
         if self._subscriptions:
@@ -228,13 +233,20 @@ class MqttLink:
 
     def _has_started(self, refusal: str | None) -> None:
         if self._started is None or self._started.done():
-            if refusal:
-                _log.error(refusal)
+            self._has_reconnected(refusal)
             return
         if refusal:
             self._started.set_exception(LinkError(refusal))
         else:
             self._started.set_result(None)
+
+    def _has_reconnected(self, refusal: str | None) -> None:
+        # Counted when the subscription is back: from then on nothing more is lost.
+        self.session_losses += self._has_lost_session
+        if refusal:
+            _log.error(refusal)
+        if self._on_reconnected is not None:
+            self._on_reconnected()
 
     def _was_published(self, mid: int, reason: ReasonCode) -> None:
         waiting = self._publishing.get(mid)

@@ -34,12 +34,14 @@ class Store:
     """One SQLite file; opened once, closed once."""
 
     def __init__(self, path: Path) -> None:
+        self._path = path
         self._engine: AsyncEngine = create_async_engine(URL.create("sqlite+aiosqlite", database=str(path)))
         event.listen(self._engine.sync_engine, "connect", _prepare)
         event.listen(self._engine.sync_engine, "begin", _begin)
 
     async def open(self) -> None:
-        """Make the tables that are missing."""
+        """Make the file, for its owner's eyes, and the tables that are missing."""
+        self._path.touch(mode=0o600)
         async with self._connect(is_writing=True) as connection:
             await connection.run_sync(tables.metadata.create_all)
 

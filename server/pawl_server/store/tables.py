@@ -119,3 +119,53 @@ outbox = Table(
     ForeignKeyConstraint(["device"], ["devices.id"]),
     sqlite_autoincrement=True,
 )
+
+groups = Table("groups", metadata, Column("name", String, primary_key=True))
+
+group_members = Table(
+    "group_members",
+    metadata,
+    Column("group", String, ForeignKey("groups.name"), primary_key=True),
+    Column("device", String, ForeignKey("devices.id"), primary_key=True),
+)
+
+# Ids are never used again: a command for a rollout must not reach another one.
+rollouts = Table(
+    "rollouts",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("name", String, unique=True, nullable=False),
+    Column("release", LargeBinary, ForeignKey("releases.digest"), nullable=False),
+    Column("state", String, nullable=False),
+    Column("reason", String, nullable=False),
+    Column("created_at_s", Integer, nullable=False),
+    Column("changed_at_s", Integer, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+rollout_groups = Table(
+    "rollout_groups",
+    metadata,
+    Column("rollout", Integer, ForeignKey("rollouts.id"), primary_key=True),
+    Column("position", Integer, primary_key=True),
+    Column("name", String, nullable=False),
+)
+
+# Who was in the groups when the rollout was created. `is_asked`: its assignment speaks of this rollout.
+rollout_members = Table(
+    "rollout_members",
+    metadata,
+    Column("rollout", Integer, ForeignKey("rollouts.id"), primary_key=True),
+    Column("device", String, ForeignKey("devices.id"), primary_key=True, index=True),
+    Column("position", Integer, nullable=False),
+    Column("is_asked", Boolean, nullable=False),
+)
+
+# The SHA-256 of a token: who reads the database can't use it.
+tokens = Table(
+    "tokens",
+    metadata,
+    Column("name", String, primary_key=True),
+    Column("digest", LargeBinary, unique=True, nullable=False),
+    Column("created_at_s", Integer, nullable=False),
+)

@@ -9,9 +9,12 @@ from sqlalchemy import Table, bindparam, delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from pawl_server.domain.changes import Changes, Outgoing, Refusal
-from pawl_server.domain.fleet import Assignment, Device, Release
+from pawl_server.domain.fleet import Assignment, AssignmentState, Device, Release
 from pawl_server.domain.outcomes import SignedReport
 from pawl_server.store import rows, tables
+from pawl_server.store.groups import GroupRows
+from pawl_server.store.rollouts import RolloutRows
+from pawl_server.store.tokens import TokenRows
 
 OUTBOX_BATCH_ROWS = 200
 
@@ -33,6 +36,9 @@ class Transaction:
 
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
+        self.groups = GroupRows(connection)
+        self.rollouts = RolloutRows(connection)
+        self.tokens = TokenRows(connection)
 
     async def devices(self, names: Collection[str]) -> dict[str, Device]:
         """Return the enrolled ones of these devices."""
@@ -52,12 +58,16 @@ class Transaction:
         found = await self._connection.execute(query)
         return {row["device"]: rows.assignment_of(row) for row in found.mappings()}
 
+    async def assignments_of(self, release: bytes, names: Collection[str]) -> dict[str, Assignment]:
+        """Return the assignments of one release to those of these devices that have one, current or not."""
+        column = tables.assignments.c
+        query = select(tables.assignments).where(column.device.in_(names), column.release == release)
+        found = await self._connection.execute(query)
+        return {row["device"]: rows.assignment_of(row) for row in found.mappings()}
+
     async def assignment(self, name: str, release: bytes) -> Assignment | None:
         """Return the assignment of one release to one device, current or not."""
-        column = tables.assignments.c
-        query = select(tables.assignments).where(column.device == name, column.release == release)
-        row = (await self._connection.execute(query)).mappings().first()
-        return None if row is None else rows.assignment_of(row)
+        return (await self.assignments_of(release, [name])).get(name)
 
     async def release(self, digest: bytes) -> Release | None:
         """Return an imported release."""
@@ -65,9 +75,36 @@ class Transaction:
         row = (await self._connection.execute(query)).mappings().first()
         return None if row is None else rows.release_of(row)
 
-    async def refusals(self) -> Counter[Refusal]:
-        """Return every refusal with its count."""
-        found = await self._connection.execute(select(tables.refusals))
+    async def page_of_devices(self, after: str, limit: int) -> list[Device]:
+        """Return the first devices whose id comes after this one, in order of their ids."""
+        column = tables.devices.c
+        query = select(tables.devices).where(column.id > after).order_by(column.id).limit(limit)
+        return [rows.device_of(row) for row in (await self._connection.execute(query)).mappings()]
+
+    async def releases(self) -> list[Release]:
+        """Return every imported release, the newest sequence first."""
+        query = select(tables.releases).order_by(tables.releases.c.sequence.desc(), tables.releases.c.digest)
+        return [rows.release_of(row) for row in (await self._connection.execute(query)).mappings()]
+
+    async def wanted_releases(self) -> list[bytes]:
+        """Return the releases that devices are being asked to install and the broker may lack."""
+        device, assignment, release = tables.devices.c, tables.assignments.c, tables.releases.c
+        is_open = assignment.state.in_([AssignmentState.ASSIGNED.value, AssignmentState.OFFERED.value])
+        query = (
+            select(release.digest)
+            .distinct()
+            .join(tables.assignments, (assignment.release == release.digest) & is_open)
+            .join(tables.devices, (device.id == assignment.device) & (device.assigned == release.digest))
+            .where(release.published_at_s.is_(None))
+        )
+        return list(await self._connection.scalars(query))
+
+    async def refusals(self, names: Collection[str] | None = None) -> Counter[Refusal]:
+        """Return every refusal with its count, or those of some devices."""
+        query = select(tables.refusals)
+        if names is not None:
+            query = query.where(tables.refusals.c.device.in_(names))
+        found = await self._connection.execute(query)
         return Counter(
             {
                 Refusal(device=row["device"], where=row["where"], reason=row["reason"]): row["count"]
@@ -102,6 +139,10 @@ class Transaction:
         """Note that the broker has all of a release."""
         change = update(tables.releases).where(tables.releases.c.digest == digest)
         await self._connection.execute(change.values(published_at_s=now_s))
+
+    async def mark_all_unpublished(self) -> None:
+        """Note that the broker may have lost what it kept: whatever is needed is published again first."""
+        await self._connection.execute(update(tables.releases).values(published_at_s=None))
 
     async def mark_sent(self, ids: Collection[int]) -> None:
         """Forget messages that the broker has."""

@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from pawl_tools.cli import device, keys, release, trust
+from pawl_tools.cli import device, fleet, group, keys, provision, release, rollout, server, trust
 from pawl_tools.errors import ToolError
 
 app = typer.Typer(
@@ -18,9 +18,13 @@ app.add_typer(keys.authorities, name="ca")
 app.add_typer(trust.app, name="trust")
 app.add_typer(release.app, name="release")
 app.add_typer(device.app, name="device")
+app.add_typer(group.app, name="group")
+app.add_typer(rollout.app, name="rollout")
+app.add_typer(server.app, name="server")
+fleet.add_to(device.app, release.app)
 app.command("pack")(release.pack)
 app.command("verify")(release.verify)
-app.command("provision")(device.provision)
+app.command("provision")(provision.provision)
 app.command("demo")(device.demo)
 
 
@@ -30,6 +34,6 @@ def main() -> None:
         app()
     except ToolError as error:
         print(f"pawl: {error}", file=sys.stderr)
-        sys.exit(2)
+        sys.exit(error.exit_code)
     except KeyboardInterrupt:
         sys.exit(130)

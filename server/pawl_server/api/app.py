@@ -1,0 +1,48 @@
+"""The application: every noun's routes behind one gate, every error through one table.
+
+app = create_app(service, stopping)       # `stopping` is set when streams have to end
+"""
+
+import asyncio
+
+from fastapi import Depends, FastAPI
+from fastapi.security import HTTPBearer
+
+from pawl_server import access
+from pawl_server.api import devices, groups, problems, releases, rollouts
+from pawl_server.api.gate import Gate
+from pawl_server.service import FleetServer
+
+PREFIX = "/v1"
+
+
+def create_app(service: FleetServer, stopping: asyncio.Event) -> FastAPI:
+    """Return the application over a service, which the caller starts and stops."""
+    app = FastAPI(
+        title="Pawl fleet server",
+        version="1",
+        # Their pages load scripts from elsewhere.
+        docs_url=None,
+        redoc_url=None,
+        responses={"4XX": {"description": "Refused", "content": {problems.MEDIA_TYPE: {}}}},
+    )
+    app.state.service = service
+    app.state.stopping = stopping
+    problems.install(app)
+    # The gate has looked already; this says so in /openapi.json.
+    is_guarded = [Depends(HTTPBearer(auto_error=False))]
+    for noun in (devices, releases, groups, rollouts):
+        app.include_router(noun.router, prefix=PREFIX, dependencies=is_guarded)
+    app.get(f"{PREFIX}/health", tags=["health"])(_health)
+
+    async def who_has(token: str) -> str | None:
+        return await access.name_of(service.store, token)
+
+    limits = {f"{PREFIX}/releases": service.settings.bundle_max_bytes}
+    app.add_middleware(Gate, who_has=who_has, limits=limits)
+    return app
+
+
+async def _health() -> dict[str, bool]:
+    """Say that the server answers."""
+    return {"ok": True}

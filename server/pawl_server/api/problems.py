@@ -1,0 +1,121 @@
+"""What went wrong, as `application/problem+json` (RFC 9457): one table from exceptions to statuses.
+
+Every problem names the cause (`detail`), the next step (`next`), and the field if one is to blame. A fault of our own says
+that much and no more: its traceback is in the server's log.
+"""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+
+from pawl.errors import ManifestError
+from pawl.names import reason_name
+from pawl_server.domain.rollout import RolloutStateError
+from pawl_server.errors import InvalidError, UnknownError
+from pawl_server.store import ConflictError
+
+_log = logging.getLogger(__name__)
+
+MEDIA_TYPE = "application/problem+json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kind:
+    """A row of the table: how an exception is told."""
+
+    status: int
+    title: str
+    next: str
+
+
+KINDS: dict[type[Exception], Kind] = {
+    UnknownError: Kind(status=404, title="unknown", next="list what there is, and check the name"),
+    InvalidError: Kind(status=422, title="invalid", next="correct the field and send it again"),
+    RequestValidationError: Kind(status=422, title="invalid", next="correct the field and send it again"),
+    ConflictError: Kind(
+        status=409, title="conflict", next="look at what is there, then choose another name or end it"
+    ),
+    RolloutStateError: Kind(status=409, title="wrong state", next="look at the rollout's state"),
+    ManifestError: Kind(status=422, title="refused", next="run `pawl verify` on the release"),
+    Exception: Kind(
+        status=500, title="internal", next="look into the server's log; what was asked can be asked again"
+    ),
+}
+_NEXT_BY_STATUS = {
+    401: "send `Authorization: Bearer` with a token that `pawl server token new` made",
+    404: "see /openapi.json for what there is",
+    405: "see /openapi.json for what can be done there",
+    413: "send less",
+}
+
+
+def problem(
+    status: int, title: str, detail: str, next_step: str, *, field: str | None = None
+) -> JSONResponse:
+    """Return the response that tells a problem."""
+    content = {"type": "about:blank", "title": title, "status": status, "detail": detail, "next": next_step}
+    if field is not None:
+        content["field"] = field
+    headers = {"WWW-Authenticate": "Bearer"} if status == 401 else None
+    return JSONResponse(content, status, headers, MEDIA_TYPE)
+
+
+def problem_of_status(status: int, detail: str) -> JSONResponse:
+    """Return the response to what HTTP itself has a status for."""
+    return problem(status, "not possible", detail, _NEXT_BY_STATUS.get(status, "see /openapi.json"))
+
+
+def install(app: FastAPI) -> None:
+    """Let the app answer every exception by the table."""
+    for kind in KINDS:
+        app.add_exception_handler(kind, _answer)
+    app.add_exception_handler(HTTPException, _answer_http)
+
+
+def _answer(_request: Request, error: Exception) -> JSONResponse:
+    kind = next(KINDS[one] for one in type(error).__mro__ if one in KINDS)
+    tell = next((_TELLERS[one] for one in type(error).__mro__ if one in _TELLERS), _told)
+    field, detail = tell(error)
+    return problem(kind.status, kind.title, detail, kind.next, field=field)
+
+
+def _answer_http(_request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)  # noqa: S101  # registered for it alone
+    return problem_of_status(error.status_code, str(error.detail))
+
+
+def _told(error: Exception) -> tuple[str | None, str]:
+    if KINDS.get(type(error)) is None:
+        _log.error("a request failed", exc_info=error)
+        return None, "the server failed; nothing is known to have been changed"
+    return None, str(error)
+
+
+def _told_invalid(error: Exception) -> tuple[str | None, str]:
+    return getattr(error, "field", None), str(error)
+
+
+def _told_manifest(error: Exception) -> tuple[str | None, str]:
+    assert isinstance(error, ManifestError)  # noqa: S101  # the table's row
+    return "release", f"{reason_name(error.code)} ({error.code}): {error.detail}"
+
+
+def _told_request(error: Exception) -> tuple[str | None, str]:
+    """Tell the first fault of a request: where, and what is wrong there."""
+    assert isinstance(error, RequestValidationError)  # noqa: S101  # the table's row
+    first = error.errors()[0]
+    place = [str(part) for part in first["loc"] if part not in {"body", "query", "path"}]
+    return ".".join(place) or "body", str(first["msg"])
+
+
+_TELLERS: dict[type[Exception], Callable[[Exception], tuple[str | None, str]]] = {
+    InvalidError: _told_invalid,
+    ManifestError: _told_manifest,
+    RequestValidationError: _told_request,
+}

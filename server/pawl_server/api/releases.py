@@ -1,0 +1,66 @@
+"""Releases: imported as bundles, judged by the device's own verifier."""
+
+from typing import Self
+
+from fastapi import APIRouter
+from pydantic import BaseModel
+from starlette.requests import Request
+
+from pawl.index import b64u
+from pawl_server.api.context import Service
+from pawl_server.domain.fleet import Release
+
+router = APIRouter(prefix="/releases", tags=["releases"])
+
+_BUNDLE = {"content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}}
+
+
+class ReleaseView(BaseModel):
+    """An imported release, named by its manifest digest."""
+
+    digest: str
+    version: str
+    epoch: int
+    sequence: int
+    image_bytes: int
+    imported_at_s: int | None
+    published_at_s: int | None
+
+    @classmethod
+    def of(cls, release: Release) -> Self:
+        """Return the view of a release."""
+        return cls(
+            digest=b64u(release.digest),
+            version=release.version,
+            epoch=release.sequence >> 32,
+            sequence=release.sequence % 2**32,
+            image_bytes=release.size_bytes,
+            imported_at_s=release.imported_at_s,
+            published_at_s=release.published_at_s,
+        )
+
+
+class ReleaseList(BaseModel):
+    """Every release, the newest first."""
+
+    releases: list[ReleaseView]
+
+
+@router.get("")
+async def list_releases(service: Service) -> ReleaseList:
+    """List the imported releases."""
+    return ReleaseList(releases=[ReleaseView.of(one) for one in await service.inventory.releases()])
+
+
+@router.get("/{digest}")
+async def show_release(service: Service, digest: str) -> ReleaseView:
+    """Show a release by its digest, or by what the digest begins with."""
+    return ReleaseView.of(await service.inventory.release(digest))
+
+
+@router.post("", status_code=201, openapi_extra={"requestBody": _BUNDLE | {"required": True}})
+async def import_release(service: Service, request: Request) -> ReleaseView:
+    """Import a bundle; refused with the device's reason if a device would refuse it. The same again changes nothing."""
+    # The gate bounds what is read here.
+    digest = await service.import_release(await request.body())
+    return ReleaseView.of(await service.inventory.release(b64u(digest)))

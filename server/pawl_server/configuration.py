@@ -1,0 +1,138 @@
+"""Reads `server.toml`, which `pawl server init` wrote, into one settings object.
+
+Paths in it are relative to its folder. An unknown name is refused: a setting that is misspelt must not be a setting
+that is silently not made.
+
+    settings = configuration.load(folder)
+"""
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from pawl_server.mqtt.broker_config import BrokerSettings, ListenerTls
+from pawl_server.settings import ApiSettings, ProgramSettings, ServerSettings
+
+FILE_NAME = "server.toml"
+FILE_MAX_BYTES = 64 * 1024
+
+
+class ConfigurationError(Exception):
+    """The file can't be used; the message says which setting, and what is wrong with it."""
+
+
+def load(folder: Path) -> ProgramSettings:
+    """Return the settings of a server's folder."""
+    folder = folder.resolve()
+    path = folder / FILE_NAME
+    try:
+        with path.open("rb") as file:
+            values = tomllib.loads(file.read(FILE_MAX_BYTES).decode())
+    except OSError as error:
+        raise ConfigurationError(
+            f"cannot read {path}: {error.strerror}; `pawl server init` makes it"
+        ) from None
+    except ValueError as error:
+        raise ConfigurationError(f"{path}: {error}") from None
+    try:
+        return _settings(_Table(values, folder))
+    except (ValueError, TypeError) as error:
+        raise ConfigurationError(f"{path}: {error}") from None
+
+
+class _Table:
+    """A table of the file; what nobody asked for in it is an error."""
+
+    def __init__(self, values: dict[str, Any], folder: Path, name: str = "") -> None:
+        self._values = values
+        self._folder = folder
+        self._name = name
+        self._asked: set[str] = set()
+
+    def table(self, name: str) -> "_Table":
+        return _Table(self._get(name, dict), self._folder, f"{self._name}{name}.")
+
+    def text(self, name: str) -> str:
+        return str(self._get(name, str))
+
+    def number(self, name: str) -> int:
+        return int(self._get(name, int))
+
+    def path(self, name: str) -> Path:
+        return self._folder / self.text(name)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._values
+
+    def require_all_known(self) -> None:
+        for name in self._values.keys() - self._asked:
+            raise ValueError(f"{self._name}{name} is no setting")
+
+    def _get(self, name: str, kind: type) -> Any:
+        self._asked.add(name)
+        value = self._values.get(name)
+        if type(value) is not kind:
+            raise ValueError(f"{self._name}{name} must be a {_KINDS[kind]}, not {value!r}")
+        return value
+
+
+_KINDS = {str: "text", int: "whole number", dict: "table"}
+
+
+def _settings(top: _Table) -> ProgramSettings:
+    broker = top.table("broker")
+    settings = ProgramSettings(
+        server=_server(top, broker),
+        broker=_child(broker) if "child" in broker else None,
+        api=_api(top.table("api")),
+    )
+    broker.require_all_known()
+    top.require_all_known()
+    return settings
+
+
+def _api(api: _Table) -> ApiSettings:
+    is_secure = "certificate" in api or "key" in api
+    settings = ApiSettings(
+        address=api.text("address"),
+        port=api.number("port"),
+        certificate=api.path("certificate") if is_secure else None,
+        key=api.path("key") if is_secure else None,
+    )
+    api.require_all_known()
+    return settings
+
+
+def _server(top: _Table, broker: _Table) -> ServerSettings:
+    return ServerSettings(
+        folder=top.path("data"),
+        broker_host=broker.text("host"),
+        broker_port=broker.number("port"),
+        tls_authority=broker.path("authority"),
+        tls_certificate=broker.path("certificate"),
+        tls_key=broker.path("key"),
+        director_key=top.path("director_key"),
+        anchor=top.path("trust"),
+    )
+
+
+def _child(broker: _Table) -> BrokerSettings:
+    child = broker.table("child")
+    settings = BrokerSettings(
+        folder=child.path("folder"),
+        device_address=child.text("device_address"),
+        device_port=child.number("device_port"),
+        server_port=broker.number("port"),
+        device_tls=_listener(child, "device", child.path("device_authority")),
+        server_tls=_listener(child, "server", broker.path("authority")),
+    )
+    child.require_all_known()
+    return settings
+
+
+def _listener(child: _Table, side: str, authority: Path) -> ListenerTls:
+    return ListenerTls(
+        client_authority=authority,
+        certificate=child.path(f"{side}_certificate"),
+        key=child.path(f"{side}_key"),
+    )

@@ -1,0 +1,106 @@
+"""Carries out what rollouts want: reads how far they are, asks `domain.rollout.step`, writes what it says.
+
+What is wanted is in the database alone, and each pass begins from there. So a server may be killed at any point: the
+next one goes on, and what was done already isn't done again.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from pawl.errors import PawlError
+from pawl_server.carrying import Carrier
+from pawl_server.domain.rollout import Ask, Rollout
+from pawl_server.events import Event
+from pawl_server.publishing import Publisher
+from pawl_server.store import Store
+
+_log = logging.getLogger(__name__)
+
+_UNUSABLE_RELEASE = (PawlError, FileNotFoundError)
+
+
+class Reconciler:
+    """The one task that moves rollouts; `tell` gets what happened, after it was committed."""
+
+    def __init__(
+        self,
+        store: Store,
+        carrier: Carrier,
+        publisher: Publisher,
+        tell: Callable[[list[Event]], None],
+        *,
+        pass_s: float,
+    ) -> None:
+        self._store = store
+        self._carrier = carrier
+        self._publisher = publisher
+        self._tell = tell
+        self._pass_s = pass_s
+        self._has_news = asyncio.Event()
+        self._reconnects = 0
+        self._reconnects_served = 0
+
+    def wake(self) -> None:
+        """Say that a rollout or a device has changed."""
+        self._has_news.set()
+
+    def on_reconnected(self) -> None:
+        """Say that the broker may have forgotten what it kept."""
+        self._reconnects += 1
+        self._publisher.on_reconnected()
+        self.wake()
+
+    async def run(self) -> None:
+        """Reconcile until cancelled: at news, and every `pass_s` in case some were missed."""
+        while True:
+            self._has_news.clear()
+            try:
+                await self.reconcile()
+            except Exception:  # noqa: BLE001  # whatever it was, what is wanted is still in the database
+                _log.exception("rollouts were not reconciled; again in %g s", self._pass_s)
+            try:
+                await asyncio.wait_for(self._has_news.wait(), self._pass_s)
+            except TimeoutError:
+                continue
+
+    async def reconcile(self) -> None:
+        """Do what every rollout wants now."""
+        reconnects = self._reconnects
+        if reconnects != self._reconnects_served:
+            await self._publisher.forget()
+            self._reconnects_served = reconnects
+        await self._publisher.restore()
+        async with self._store.reading() as transaction:
+            found = await transaction.rollouts.with_work()
+        for one in found:
+            while await self._advance(one.id):
+                pass
+
+    async def _advance(self, number: int) -> bool:
+        """Do one step of a rollout; return whether there was anything to do."""
+        async with self._store.reading() as transaction:
+            wanted, actions = await self._carrier.read(transaction, number)
+        if any(isinstance(action, Ask) for action in actions) and not await self._publish(wanted):
+            return True
+        events: list[Event] = []
+        async with self._store.writing() as transaction:
+            # What was read is old by now: an operator may have paused it while its release was being published.
+            current, actions = await self._carrier.read(transaction, number)
+            for action in actions:
+                events += await self._carrier.carry_out(transaction, current, action)
+        self._tell(events)
+        return bool(actions)
+
+    async def _publish(self, wanted: Rollout) -> bool:
+        """Publish a release before the first device is asked for it; one that can't be read pauses the rollout."""
+        try:
+            await self._publisher.ensure(wanted.release)
+        except _UNUSABLE_RELEASE as error:
+            async with self._store.writing() as transaction:
+                events = await self._carrier.stop(
+                    transaction, wanted.id, f"the release can't be published: {error}"
+                )
+            self._tell(events)
+            return False
+        return True

@@ -1,0 +1,39 @@
+"""What the commands on the fleet server's interface share: the connection, paths, and how answers are printed."""
+
+import json as json_format
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
+from urllib.parse import quote
+
+import typer
+
+if TYPE_CHECKING:
+    from pawl_tools.fleet_client import FleetClient
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON")]
+
+
+def connect() -> "FleetClient":
+    """Return a connection to the server that the environment or a file names."""
+    from pawl_tools import credentials
+    from pawl_tools.fleet_client import FleetClient
+
+    return FleetClient(credentials.find())
+
+
+def path(*parts: str) -> str:
+    """Return a path whose parts are taken as they are, whatever they contain."""
+    # A part of dots alone would be taken for a step in the folders.
+    return "".join("/" + quote(part, safe="").replace(".", "%2E") for part in parts)
+
+
+def print_json(value: object) -> None:
+    """Print an answer as it came."""
+    print(json_format.dumps(value, indent=2))
+
+
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print aligned columns under their names."""
+    widths = [max(map(len, column)) for column in zip(columns, *rows, strict=True)]
+    for row in (columns, *rows):
+        print("  ".join(f"{text:<{width}}" for text, width in zip(row, widths, strict=True)).rstrip())

@@ -1,0 +1,131 @@
+"""`pawl device list|show|enroll` and `pawl release import|list`: what the fleet server knows of both."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from pawl_tools.cli import api, files
+from pawl_tools.cli.api import Json
+from pawl_tools.errors import ToolError
+
+_PAGE_DEVICES = 1000
+
+
+def add_to(devices: typer.Typer, releases: typer.Typer) -> None:
+    """Put the commands beside those that need no server."""
+    devices.command("list")(list_devices)
+    devices.command("show")(show_device)
+    devices.command("enroll")(enroll)
+    releases.command("import")(import_release)
+    releases.command("list")(list_releases)
+
+
+def list_devices(*, json: Json = False) -> None:
+    """List the devices of the fleet."""
+    found: list[dict[str, Any]] = []
+    with api.connect() as fleet:
+        after: str | None = ""
+        while after is not None:
+            page = fleet.get("/devices", after=after, limit=_PAGE_DEVICES)
+            found += page["devices"]
+            after = page["next"]
+    if json:
+        api.print_json(found)
+        return
+    columns = ("device", "slot", "confirmed", "release", "state", "last seen")
+    api.print_table(columns, [_line_of(device) for device in found])
+
+
+def _line_of(device: dict[str, Any]) -> list[str]:
+    assignment = device["assignment"] or {"release": "", "state": ""}
+    return [
+        device["device"],
+        device["slot"] or "",
+        _short(device["confirmed"] or ""),
+        _short(assignment["release"]),
+        assignment["state"],
+        _time(device["last_seen_s"]),
+    ]
+
+
+def show_device(
+    device: Annotated[str, typer.Argument(help="Device id")],
+    *,
+    json: Json = False,
+) -> None:
+    """Show a device: what it runs, what it was assigned, and what was refused of it."""
+    with api.connect() as fleet:
+        facts = fleet.get(api.path("devices", device))
+    if json:
+        api.print_json(facts)
+        return
+    assignment = facts.pop("assignment") or {}
+    refusals = facts.pop("refusals")
+    facts["last_seen_s"] = _time(facts["last_seen_s"])
+    lines = {name.removesuffix("_s").replace("_", " "): value for name, value in facts.items()}
+    lines |= {f"assigned {name}": value for name, value in assignment.items()}
+    lines |= {f"refused {one['where']}": f"{one['reason']}, {one['count']} times" for one in refusals}
+    files.show({name: "" if value is None else value for name, value in lines.items()}, as_json=False)
+
+
+def enroll(
+    enrolments: Annotated[list[Path], typer.Argument(help="enrolment.json of each device")],
+    *,
+    json: Json = False,
+) -> None:
+    """Let provisioned devices in; one that is enrolled already stays as it is."""
+    bodies = [_enrolment(path) for path in enrolments]
+    with api.connect() as fleet:
+        enrolled = [fleet.post("/enrolments", body) for body in bodies]
+    if json:
+        api.print_json(enrolled)
+        return
+    for device in enrolled:
+        print(f"{device['device']}: enrolled")
+
+
+def _enrolment(path: Path) -> Any:
+    import json
+
+    try:
+        return json.loads(files.read(path))
+    except ValueError:
+        raise ToolError(f"{path} is no enrolment: `pawl provision` writes enrolment.json") from None
+
+
+def import_release(
+    release: Annotated[Path, typer.Argument(help="Release (*.pawl)")],
+    *,
+    json: Json = False,
+) -> None:
+    """Import a release; it is refused if a device would refuse it."""
+    content = files.read(release)
+    with api.connect() as fleet:
+        imported = fleet.upload("/releases", content)
+    if json:
+        api.print_json(imported)
+        return
+    print(f"{imported['digest']}: version {imported['version']}, {imported['image_bytes']} bytes")
+
+
+def list_releases(*, json: Json = False) -> None:
+    """List the imported releases, the newest first."""
+    with api.connect() as fleet:
+        found = fleet.get("/releases")["releases"]
+    if json:
+        api.print_json(found)
+        return
+    columns = ("digest", "version", "epoch", "sequence", "bytes", "imported")
+    names = ("digest", "version", "epoch", "sequence", "image_bytes")
+    rows = [[*(str(one[name]) for name in names), _time(one["imported_at_s"])] for one in found]
+    api.print_table(columns, rows)
+
+
+def _short(digest: str) -> str:
+    return digest[:8]
+
+
+def _time(seconds: int | None) -> str:
+    return "" if seconds is None else datetime.fromtimestamp(seconds, tz=UTC).strftime("%Y-%m-%d %H:%M:%SZ")
