@@ -9,7 +9,7 @@ import pytest
 from pawl import codes
 from pawl_server.events import AssignmentSettled, HelloReceived, ReportReceived
 from pawl_tools import pack, toolchain
-from pawl_tools.demo import blinky
+from pawl_tools.demo.applications import blinky
 from pawl_tools.site import Site
 
 STEP_TIMEOUT_S = 40

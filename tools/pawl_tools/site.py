@@ -25,7 +25,9 @@ HOST = "127.0.0.1"
 SERVER_NAME_TLS = "localhost"
 VENDOR = identifiers.vendor_id("example.com")
 CLASS = identifiers.class_id(VENDOR, "unix-board")
-KEY_NAMES = ("root", "release", "director", "stranger")
+RELEASE_KEYS = ("release-1", "release-2", "release-3")
+KEY_NAMES = ("root", *RELEASE_KEYS, "director", "stranger")
+RELEASE_THRESHOLD = 2
 _CERTIFICATE_DAYS = 30
 _ANCHOR_S = 365 * 86400
 
@@ -85,7 +87,11 @@ class Site:
             expiry=now_s + _ANCHOR_S,
             root=trust.KeySet(threshold=1, keys=[self.signers["root"].key]),
             directors=[self.signers["director"].key],
-            roles={codes.ROLE_APP_RELEASE: trust.KeySet(threshold=1, keys=[self.signers["release"].key])},
+            roles={
+                codes.ROLE_APP_RELEASE: trust.KeySet(
+                    threshold=RELEASE_THRESHOLD, keys=[self.signers[name].key for name in RELEASE_KEYS]
+                )
+            },
             ca=[self.device_ca.certificate_der()],
             server_names=[SERVER_NAME_TLS],
         )
@@ -135,7 +141,11 @@ class Site:
         await asyncio.to_thread(self.broker.stop)
 
     def release(
-        self, image: bytes, sequence: int, version: tuple[int, ...], signers: Sequence[str] = ("release",)
+        self,
+        image: bytes,
+        sequence: int,
+        version: tuple[int, ...],
+        signers: Sequence[str] = RELEASE_KEYS[:RELEASE_THRESHOLD],
     ) -> bytes:
         """Return the bundle of an image, signed by the named keys."""
         statement = release.Statement(sequence=sequence, version=version, vendor=VENDOR, device_class=CLASS)
@@ -189,13 +199,6 @@ def read_enrolment(path: Path) -> Enrolment:
         report_x=base64.b64decode(values["report_key"]["x"]),
         report_y=base64.b64decode(values["report_key"]["y"]),
     )
-
-
-def flipped(content: bytes, place: int) -> bytes:
-    """Return bytes with one bit of one byte flipped."""
-    changed = bytearray(content)
-    changed[place] ^= 1
-    return bytes(changed)
 
 
 def short(digest: bytes) -> str:

@@ -31,9 +31,10 @@ def run(
 def demo(
     *,
     json: Annotated[bool, typer.Option("--json", help="Print the result as JSON")] = False,
+    keep: Annotated[bool, typer.Option(help="Leave server and devices running until Ctrl-C")] = False,
 ) -> None:
-    """Update a real device over MQTT-TLS, then attack it: exit 0 only if all went as it must."""
+    """Update a fleet of five over MQTT-TLS in two groups, then attack it: exit 0 only if all went as it must."""
     from pawl_tools import demo as demonstration
 
-    if not demonstration.run(as_json=json):
+    if not demonstration.run(as_json=json, keep=keep):
         raise typer.Exit(1)
