@@ -71,6 +71,11 @@ class Candidate:
         manifest = self.manifest
         return manifest.sequence_number if manifest is not None and self.digest == digest else None
 
+    def _state(self):
+        """An unproven slot without an envelope was being given to a release when a cut came: nobody's, not at fault."""
+        is_begun = self.status.state in (codes.SLOT_PENDING, codes.SLOT_TRIAL)
+        return codes.SLOT_EMPTY if is_begun and self.fault == codes.REASON_RECORD_LOST else self.status.state
+
     def validate(self, ids, accepted):
         """Judge the rest of ok(slot): device, image, epoch; sets `fault`."""
         if self.manifest is None:
@@ -94,7 +99,7 @@ class Candidate:
         release = self.release()
         is_recorded = release is None or (recorded is not None and higher(recorded, release) == recorded)
         return boot.SlotFacts(
-            self.status.state,
+            self._state(),
             self.status.digest,
             release.sequence if release else 0,
             self.status.trials,
@@ -168,6 +173,8 @@ class Bootloader:
             else:
                 self.confirm(decision.slot)
         except StorageError:
+            if decision.action == boot.TRY and candidate.slot.status().trials > candidate.status.trials:
+                return False  # the unit did not keep the mark, and is a trial used up: on with the next one
             self._stuck.add(decision.slot)
             self.faults.append((decision.action, codes.REASON_MARK_FAILED))
             return False

@@ -7,6 +7,7 @@ from pawl.flash import Region
 
 _ANCHOR_MAGIC = b"PWAN"
 _ANCHOR_COPIES = ("anchor_a", "anchor_b")
+_IDENTITY_COPIES = ("identity_a", "identity_b")
 
 
 class Storage:
@@ -25,7 +26,15 @@ class Storage:
 
     def identity(self):
         """Return the provisioned Identity."""
-        return identity.load(self.regions["identity"])
+        return identity.load(self._identity_regions())
+
+    def provision(self, values, anchor_file):
+        """Write what provisioning writes: both copies of the identity and of the anchor."""
+        identity.write(self._identity_regions(), values)
+        self.write_anchor(anchor_file)
+
+    def _identity_regions(self):
+        return [self.regions[name] for name in _IDENTITY_COPIES]
 
     def ratchet(self):
         """Return the Ratchet."""

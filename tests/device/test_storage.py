@@ -128,6 +128,23 @@ def test_every_ninth_bad_boot_is_the_recovery_agents():
     assert not counter.is_unwell()
 
 
+def test_a_cell_that_keeps_nothing_is_left_behind():
+    """The next free cell is taken; the journal goes on."""
+    area = region(2)
+    program = area.flash.program
+    area.flash.program = lambda offset, data: None if offset == area.start else program(offset, data)
+    assert BootCounter(area).step() == 1
+    assert BootCounter(area).step() == 2
+
+
+def test_a_last_block_before_old_bytes():
+    """A short last block in a sector that is erased only where the block lies: the sector is erased first."""
+    slot = new_slot()
+    slot.image.program(0, b"\xff" * 32 + b"old" * 20)
+    slot.write_block(0, b"tail")
+    assert bytes(slot.image.view(0, 4)) == b"tail"
+
+
 def advance(area, sequence, digest):
     """Raise the app's ratchet in a region."""
     release = Release(sequence, digest, (1, 2), (D2, 77))

@@ -114,8 +114,7 @@ def flash_image(values: dict[str, object], factory: bundle.Bundle) -> bytes:
     """Return the content of a device's flash: the factory release is in slot A, confirmed."""
     flash = MemoryFlash(layout.FLASH_BYTES, layout.ERASE_BYTES, layout.PROGRAM_BYTES)
     storage = Storage(flash, layout.REGIONS)
-    identity.write(storage.regions["identity"], values)
-    storage.write_anchor(values["anchor_file"])
+    storage.provision(values, values["anchor_file"])
     slot = storage.slots[codes.RUNNING_A]
     if factory.index.size > slot.image.size:
         raise ToolError(f"the factory release has {factory.index.size} bytes, a slot {slot.image.size}")
