@@ -5,10 +5,11 @@ in the reader's call, so a block is checked and written before the next one is r
 """
 
 import asyncio
+import gc
 
 from pawl import codes
 from pawl.compat import const
-from pawl.errors import ManifestError, PawlError, TransportError
+from pawl.errors import ManifestError, PawlError, StorageError, TransportError
 
 WINDOW = const(8)
 
@@ -59,6 +60,9 @@ class Session:
                 self._handlers.pop(topic)(payload)
             except PawlError as error:
                 self.fault = self.fault or error
+            except MemoryError:
+                gc.collect()
+                self.fault = StorageError(codes.REASON_OUT_OF_MEMORY, topic)
         else:
             return
         self._news.set()

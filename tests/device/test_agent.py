@@ -4,7 +4,7 @@ import factory
 import simulator
 from simulator import World
 
-from pawl import agent, codes, topics
+from pawl import agent, codes, slots, topics
 from pawl.session import Session
 
 OK = codes.REASON_OK
@@ -464,3 +464,19 @@ def test_an_unanswered_hello_is_repeated_with_its_nonce():
     first, second, third = world.nonces
     assert first == second
     assert third != first
+
+
+def test_out_of_memory_in_a_handler_is_named_too():
+    """Where a block finds no room to be inflated, the job fails by name; the link stays (T40)."""
+    world = World()
+    world.publish(factory.release(sequence=2, version=(2,)))
+    write = slots.Slot.write_block
+
+    def fail(slot, offset, block):
+        raise MemoryError
+
+    slots.Slot.write_block = fail
+    try:
+        assert refused(world) == codes.REASON_OUT_OF_MEMORY
+    finally:
+        slots.Slot.write_block = write

@@ -15,6 +15,7 @@ from pawl.ports.unix.flash import FileFlash
 from pawl.ports.unix.port import Port
 from pawl.storage import Storage
 
+_COLLECT_EVERY_BYTES = const(16384)
 _FEED_S = const(1)
 _SOAK_S = const(1)
 _WELL_S = const(60)
@@ -28,6 +29,8 @@ def verify(key, message, signature):
 
 def run(flash_path, mapped, watchdog):
     """Boot from a flash file that is also mapped as a bytearray; returns only by a reset."""
+    # Collected often, what stays lies together: else free memory ends up in pieces too small for a block.
+    gc.threshold(_COLLECT_EVERY_BYTES)
     port = Port(watchdog)
     port.feed()
     storage = Storage(FileFlash(flash_path, mapped), layout.REGIONS)
