@@ -4,7 +4,7 @@ import factory
 import simulator
 from simulator import World
 
-from pawl import agent, codes, slots, topics
+from pawl import agent, codes, topics
 from pawl.session import Session
 
 OK = codes.REASON_OK
@@ -470,13 +470,13 @@ def test_out_of_memory_in_a_handler_is_named_too():
     """Where a block finds no room to be inflated, the job fails by name; the link stays (T40)."""
     world = World()
     world.publish(factory.release(sequence=2, version=(2,)))
-    write = slots.Slot.write_block
+    image = world.board.storage.regions["image_b"].start
+    program = world.board.flash.program
 
-    def fail(slot, offset, block):
-        raise MemoryError
+    def no_room(offset, data):
+        if offset >= image:
+            raise MemoryError
+        program(offset, data)
 
-    slots.Slot.write_block = fail
-    try:
-        assert refused(world) == codes.REASON_OUT_OF_MEMORY
-    finally:
-        slots.Slot.write_block = write
+    world.board.flash.program = no_room
+    assert refused(world) == codes.REASON_OUT_OF_MEMORY
