@@ -46,9 +46,9 @@ class Watched:
         if shown := _shown(line):
             self._loop.call_soon_threadsafe(self._screen.device, self.name, shown)
 
-    def blocks(self) -> list[int]:
-        """Return how many blocks the slot held, each time the device told it."""
-        return [int(found[1]) for line in self.lines if (found := re.match(r"pawl: blocks (\d+)/", line))]
+    def agent_lines(self) -> list[str]:
+        """Return what the agent said, without the application's lines."""
+        return [line for line in self.lines if line.startswith("pawl:")]
 
     async def until_line(self, pattern: str) -> bool:
         """Wait until a console line matches."""
@@ -83,5 +83,5 @@ class Events:
                     if wanted(event):
                         return event
         except TimeoutError:
-            said = [f"{name}: {watched.lines[-3:]}" for name, watched in self._devices.items()]
+            said = [f"{name}: {watched.agent_lines()[-4:]}" for name, watched in self._devices.items()]
             raise ToolError(f"nothing came for {STEP_TIMEOUT_S:.0f} s; the consoles: {said}") from None

@@ -100,9 +100,8 @@ class Walk:
                 self.result.is_ordered = sorted(self.result.succeeded) == sorted(DEVICES["canary"])
             self.screen.say("server", f"offers blinky 2 to group {event.group}: {event.devices} devices")
         elif isinstance(event, AssignmentSettled) and event.state.value == "succeeded":
-            if event.device not in self.result.succeeded:
-                self.result.succeeded.append(event.device)
-                self.screen.say(event.device, "runs blinky 2, confirmed, and says so in a signed report")
+            self.result.succeeded.append(event.device)
+            self.screen.say(event.device, "runs blinky 2, confirmed, and says so in a signed report")
 
     def _note_resume(self) -> None:
         """The device that lost its power in mid-download told how many blocks it still had."""
