@@ -1,7 +1,6 @@
 """The HTTP interface over the real service and store: every noun, every refusal, and what nobody may do."""
 
 import asyncio
-import base64
 import json
 from contextlib import asynccontextmanager
 
@@ -12,7 +11,6 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from release_factory import make_keys, make_release
 
-from pawl.identity import partition_of
 from pawl_server import access
 from pawl_server.api import create_app
 from pawl_server.api.gate import JSON_MAX_BYTES
@@ -24,21 +22,6 @@ from pawl_tools.pki import create_authority
 
 BENCH = FakeFleetDevice(name="bench-1")
 BUNDLE_MAX_BYTES = 100_000
-
-
-def enrolment(device):
-    """Return what provisioning writes."""
-    values = device.enrolment
-    return {
-        "device": values.device,
-        "partition": partition_of(values.device),
-        "vendor": values.vendor.hex(),
-        "class": values.class_id.hex(),
-        "report_key": {
-            "x": base64.b64encode(values.report_x).decode(),
-            "y": base64.b64encode(values.report_y).decode(),
-        },
-    }
 
 
 class Api:
@@ -60,7 +43,7 @@ class Api:
 
     async def prepare(self):
         """Enroll a device, import a release, make a group; return the release's digest as text."""
-        await self.ask("POST", "/enrolments", 201, json=enrolment(BENCH))
+        await self.ask("POST", "/enrolments", 201, json=BENCH.enrolment_file())
         imported = await self.ask("POST", "/releases", 201, content=make_release(self.fleet.keys))
         await self.ask("PUT", "/groups/canary", json={"devices": ["bench-1"]})
         return imported["digest"]
@@ -148,14 +131,14 @@ def test_devices_are_enrolled_once_and_listed_in_pages(tmp_path):
     async def scenario(api):
         names = [f"bench-{number}" for number in range(1, 6)]
         for name in names:
-            await api.ask("POST", "/enrolments", 201, json=enrolment(FakeFleetDevice(name=name)))
+            await api.ask("POST", "/enrolments", 201, json=FakeFleetDevice(name=name).enrolment_file())
         first = await api.ask("GET", "/devices?limit=3")
         rest = await api.ask("GET", f"/devices?limit=3&after={first['next']}")
         assert [one["device"] for one in first["devices"] + rest["devices"]] == names
         assert rest["next"] is None
         shown = await api.ask("GET", "/devices/bench-1")
         assert shown == {**first["devices"][0], "refusals": []}
-        again = await api.ask("POST", "/enrolments", 409, json=enrolment(BENCH))
+        again = await api.ask("POST", "/enrolments", 409, json=BENCH.enrolment_file())
         assert "bench-1 is enrolled with another" in again["detail"]
         await api.ask("GET", "/devices/ghost", 404)
 
@@ -182,7 +165,7 @@ def test_an_enrolment_that_cannot_be_names_its_field(tmp_path, change, field):
     """And nothing is enrolled."""
 
     async def scenario(api):
-        answer = await api.ask("POST", "/enrolments", 422, json={**enrolment(BENCH), **change})
+        answer = await api.ask("POST", "/enrolments", 422, json={**BENCH.enrolment_file(), **change})
         assert answer["field"] == field
         assert (await api.ask("GET", "/devices"))["devices"] == []
 
@@ -346,7 +329,7 @@ _JSON = st.recursive(
     max_leaves=6,
 )
 GOOD = {
-    "/enrolments": ("POST", enrolment(BENCH)),
+    "/enrolments": ("POST", BENCH.enrolment_file()),
     "/rollouts": ("POST", {"release": "AAAAAAAA", "groups": ["x"], "name": "spring"}),
     "/groups/x": ("PUT", {"devices": ["bench-1"]}),
 }
