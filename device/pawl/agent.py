@@ -7,7 +7,7 @@ action is tried again after a pause that grows. Nothing is decided here that `of
 import asyncio
 import gc
 
-from pawl import __version__, codes, cose, lifecycle, messages, policy, topics
+from pawl import __version__, boot, codes, cose, lifecycle, messages, policy, topics
 from pawl.compat import const
 from pawl.errors import OfferError, PawlError, TransportError
 from pawl.installer import Job
@@ -15,7 +15,7 @@ from pawl.offers import Offers
 from pawl.session import Session
 
 AGENT_PROFILE = const(1)
-_ENCODINGS = const(1)  # bit field: bit 0 is `none`
+_ENCODINGS = const(3)  # bit field: `none`, `deflate`
 _CHECK_IN_S = const(3600)
 _REPEAT_S = const(60)
 _VERIFY_DEADLINE_MS = const(120000)
@@ -23,16 +23,17 @@ _PAUSE_MAX_S = const(300)
 
 
 class Agent:
-    """`port` gives connect, random, ticks, reset, log; `loader` is the settled Bootloader; `running` the slot;
+    """`port` gives connect, random, ticks, reset, log; `loader` is the settled Bootloader; `decision` what it settled on;
     `await check_health()` says whether the application may be confirmed.
     """
 
-    def __init__(self, port, loader, running, boots, check_health):
+    def __init__(self, port, loader, decision, boot_counter, check_health):
         self.port = port
         self.loader = loader
         self.identity = loader.identity
-        self.running = running
-        self.boots = boots
+        self.boot_reason = decision.reason
+        self.running = codes.RUNNING_RECOVERY if decision.slot is None else decision.slot
+        self.boot_counter = boot_counter
         self.check_health = check_health
         self.offers = Offers(self.identity.device, loader.anchor, loader.verify)
         self.session = None
@@ -44,11 +45,16 @@ class Agent:
         self._has_told_boot = False
         self.state = lifecycle.VERIFY if self._is_trial() else lifecycle.IDLE
         self._started_ms = port.ticks_ms()
+        self._checked_in_ms = self._started_ms
 
     def _is_trial(self):
         if self.running == codes.RUNNING_RECOVERY:
             return False
         return self.loader.candidates[self.running].slot.status().state == codes.SLOT_TRIAL
+
+    def _is_unwell(self):
+        """Return whether the recovery agent runs in place of an application that could boot (boot row 7)."""
+        return self.boot_reason == codes.REASON_UNWELL
 
     async def run(self):
         """Follow the table for ever."""
@@ -64,9 +70,17 @@ class Agent:
             await self._lose_link(error)
             return lifecycle.LINK_LOST
         except PawlError as error:
-            self.reason = error.code
             self.port.log("fault %d %s" % (error.code, error.detail))
-            return lifecycle.FAULT
+            return self._end(lifecycle.FAULT, error.code)
+        except MemoryError:
+            gc.collect()
+            return self._end(lifecycle.FAULT, codes.REASON_OUT_OF_MEMORY)
+
+    def _end(self, event, reason):
+        """Keep why a job ended, and count it."""
+        self.reason = reason
+        self._count(reason)
+        return event
 
     async def _lose_link(self, error):
         self.port.log("link %d %s" % (error.code, error.detail))
@@ -89,7 +103,6 @@ class Agent:
             self.session = session
             await session.open()
             await self._check_in(session)
-            self._pause_s = 1
         return session
 
     def _up(self, kind):
@@ -101,24 +114,27 @@ class Agent:
             await self._tell_boot(session)
             self._has_told_boot = True
         self.offers.open(self.port.random(messages.NONCE_BYTES))
+        self._checked_in_ms = self.port.ticks_ms()
         await self._say_hello(session)
+        if not self._is_unwell():
+            self.boot_counter.note_well()
 
     async def _say_hello(self, session):
         await session.client.publish(self._up("hello"), messages.write_hello(self._hello()))
 
     async def _tell_boot(self, session):
-        for _, reason in self.loader.faults:
-            await self._report(session, codes.EVENT_REVERTED, reason)
-        if not self.loader.faults and not self._is_trial():
-            await self._report(session, codes.EVENT_STARTED, codes.REASON_OK)
+        for action, reason in self.loader.faults:
+            event = codes.EVENT_REVERTED if action == boot.FAIL else codes.EVENT_FAILED
+            await self._report(session, event, reason)
+        if not self._is_trial():
+            await self._report(session, codes.EVENT_STARTED, self.boot_reason)
 
     def _hello(self):
         slots = []
         failed = []
         for candidate in self.loader.candidates:
             status = candidate.slot.status()
-            sequence = candidate.manifest.sequence_number if candidate.manifest else None
-            slots.append((status.state, status.digest, sequence))
+            slots.append((status.state, status.digest, candidate.sequence_of(status.digest)))
             if status.state == codes.SLOT_FAILED:
                 failed.append((status.digest, 1, status.reason))
         anchor = self.loader.path_anchor
@@ -132,7 +148,7 @@ class Agent:
             failed,
             self.identity.ids,
             _ENCODINGS,
-            self.boots,
+            self.boot_counter.value,
             self.offers.time_floor,
             self.refusals,
         )
@@ -145,7 +161,7 @@ class Agent:
         content = messages.write_report(
             messages.Report(
                 self.identity.device,
-                self.boots,
+                self.boot_counter.value,
                 self._reports,
                 self.offers.accepted(),
                 self._ratchets(),
@@ -162,16 +178,38 @@ class Agent:
 
     async def _idle(self):
         session = await self._online()
-        raw = await session.next_offer(_CHECK_IN_S if self.offers.is_answered() else _REPEAT_S)
-        if raw is None:
-            await self._ask_again(session)
-            return lifecycle.NOTHING
+        if not (self.offers.is_answered() and self.offers.is_job_open):
+            raw = await session.next_offer(self._patience_s())
+            if raw is None:
+                await self._ask_again(session)
+            else:
+                self._take(raw)
+        if self.offers.is_job_open:
+            return lifecycle.OFFERED
+        return lifecycle.RECOVERED if self._has_recovered() else lifecycle.NOTHING
+
+    def _has_recovered(self):
+        """An answered check-in, or an hour, ends the recovery agent's turn: the application gets its next chance."""
+        past_ms = self.port.ticks_diff(self.port.ticks_ms(), self._started_ms)
+        if not self._is_unwell() or not (self.offers.is_answered() or past_ms > 1000 * _CHECK_IN_S):
+            return False
+        self.boot_counter.note_well()
+        return True
+
+    def _patience_s(self):
+        """Return how long to wait for an offer: an unanswered hello is repeated, an answered one is made anew."""
+        if not self.offers.is_answered():
+            return _REPEAT_S
+        past_s = self.port.ticks_diff(self.port.ticks_ms(), self._checked_in_ms) // 1000
+        return max(1, _CHECK_IN_S - past_s)
+
+    def _take(self, raw):
+        """Follow an offer, or count why not: then the one before it still stands."""
         try:
-            offer = self.offers.accept(raw)
+            self.offers.accept(raw)
+            self._pause_s = 1
         except OfferError as error:
             self._count(error.code)
-            return lifecycle.NOTHING
-        return lifecycle.OFFERED if offer.action == codes.OFFER_INSTALL else lifecycle.NOTHING
 
     async def _ask_again(self, session):
         """Repeat an unanswered hello under its nonce; after an answered one it is time for the next check-in."""
@@ -188,29 +226,41 @@ class Agent:
         session = await self._online()
         offer = self.offers.current
         assert offer is not None, "DOWNLOAD follows an accepted offer only"
+        self.job = None
         raw = await session.fetch_one(topics.release(offer.digest), codes.ENVELOPE_MAX_BYTES)
         job = Job(self.loader, self.running, offer, raw)
+        self.job = job
         decision = job.decide(self.offers.allows(offer.digest))
-        self.reason = decision.reason
         if decision.action == policy.REFUSE:
-            return lifecycle.REFUSED
+            return self._end(lifecycle.REFUSED, decision.reason)
         if decision.action == policy.NOTHING:
             await self._report(session, codes.EVENT_STARTED, decision.reason)
             return lifecycle.NOTHING
         job.take_slot()
         if decision.action == policy.INSTALL:
-            await job.fetch_blocks(session, self._progress)
-        self.job = job
+            await job.fetch_blocks(session, self._between_blocks)
         return lifecycle.COMPLETE
 
-    def _progress(self, done, total):
+    def _between_blocks(self, done, total):
+        """Tell how far it is, and look whether the director still wants it: the newest offer counts (policy row 2)."""
         self.port.log("blocks %d/%d" % (done, total))
+        self._read_offer()
+        job = self.job
+        assert job is not None, "blocks are fetched for a job only"
+        if not self.offers.allows(job.offer.digest):
+            raise OfferError(codes.REASON_NO_OFFER, "the director withdrew or replaced the offer")
+
+    def _read_offer(self):
+        if self.session is not None and self.session.offer is not None:
+            raw, self.session.offer = self.session.offer, None
+            self._take(raw)
 
     async def _install(self):
         job = self.job
         assert job is not None, "INSTALL follows DOWNLOAD only"
-        self.reason = job.finish(self.offers.allows(job.offer.digest))
-        return lifecycle.REFUSED if self.reason else lifecycle.PENDING
+        self._read_offer()
+        reason = job.finish(self.offers.allows(job.offer.digest))
+        return self._end(lifecycle.REFUSED, reason) if reason else lifecycle.PENDING
 
     async def _reset(self):
         self._disconnect()
@@ -229,12 +279,13 @@ class Agent:
         return lifecycle.CONFIRMED
 
     async def _fail(self):
-        session = await self._online()
-        self._count(self.reason)
-        await self._report(session, codes.EVENT_REFUSED, self.reason)
+        await self._report(await self._online(), codes.EVENT_REFUSED, self.reason)
         return lifecycle.REPORTED
 
     async def _clean(self):
+        # An offer that came in meanwhile opened a job of its own.
+        if self.job is None or self.offers.allows(self.job.offer.digest):
+            self.offers.is_job_open = False
         self.job = None
         gc.collect()
         return lifecycle.DONE

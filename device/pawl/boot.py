@@ -21,6 +21,9 @@ SlotFacts = namedtuple(
     "SlotFacts", ("state", "digest", "sequence", "trials", "fault", "is_authentic", "is_finished")
 )
 Decision = namedtuple("Decision", ("row", "action", "slot", "reason"))
+# accepted: the manifest digest that the ratchet holds, or None; has_anchor: something to judge by (row 1); is_unwell: the
+# latest boots call for the recovery agent
+Context = namedtuple("Context", ("accepted", "has_anchor", "is_unwell"))
 
 _UNPROVEN = (codes.SLOT_PENDING, codes.SLOT_TRIAL)
 _A = const(0)
@@ -64,12 +67,14 @@ def _unfinished(facts, _):
     return None
 
 
-def _confirmed(facts, accepted):
+def _confirmed(facts, context):
     fit = [i for i in (_A, _B) if facts[i].state == codes.SLOT_CONFIRMED and not facts[i].fault]
     if not fit:
         return None
+    if context.is_unwell:
+        return RECOVER, None, codes.REASON_UNWELL
     best = _B if len(fit) == 2 and facts[_B].sequence > facts[_A].sequence else fit[0]
-    return BOOT, best, codes.REASON_OK if facts[best].digest == accepted else codes.REASON_FALLBACK
+    return BOOT, best, codes.REASON_OK if facts[best].digest == context.accepted else codes.REASON_FALLBACK
 
 
 def _none(facts, _):
@@ -87,10 +92,10 @@ ROWS = (
 )
 
 
-def decide(facts, accepted):
-    """Return the Decision for two SlotFacts and the manifest digest `accepted` that the ratchet holds (or None)."""
-    for number, row in ROWS:
-        found = row(facts, accepted)
+def decide(facts, context):
+    """Return the Decision for two SlotFacts; without an anchor to judge by nothing is marked or tried (row 1)."""
+    for number, row in ROWS if context.has_anchor else ROWS[-2:]:
+        found = row(facts, context)
         if found is not None:
             return Decision(number, found[0], found[1], found[2])
     raise AssertionError("the last row always applies")

@@ -17,6 +17,7 @@ class Candidate:
     def __init__(self, slot, anchor, accepted, verify):
         self.slot = slot
         self.status = slot.status()
+        self.digest = self.status.digest  # of what `manifest` was read from
         self.manifest = None
         self.fault = codes.REASON_OK
         try:
@@ -28,13 +29,13 @@ class Candidate:
         stored = self.slot.envelope() if self.status.digest else None
         if stored is None:
             raise StorageError(codes.REASON_RECORD_LOST, "no envelope")
-        envelope = suit.Envelope(stored)
+        envelope = suit.Envelope(stored, bare=True)
         if envelope.digest != self.status.digest:
             raise ManifestError(codes.REASON_MANIFEST_DIGEST, "page and envelope differ")
         if anchor is None:
             self._require_accepted(envelope, accepted)
         else:
-            self._require_signed(envelope, anchor, verify)
+            self._require_signed(envelope, anchor, accepted, verify)
         self.manifest = suit.Manifest(envelope.manifest)
 
     def _require_accepted(self, envelope, accepted):
@@ -43,14 +44,15 @@ class Candidate:
         if not is_known or not envelope.is_whole():
             raise ManifestError(codes.REASON_UNAUTHORISED, "no anchor, and not what the ratchet names")
 
-    def _require_signed(self, envelope, anchor, verify):
+    def _require_signed(self, envelope, anchor, accepted, verify):
         if envelope.digest in anchor.barred:
             raise ManifestError(codes.REASON_BARRED, "barred by the anchor")
         install_set, boot_sets = anchor.role(codes.ROLE_APP_RELEASE)
         sets = [install_set]
-        if self.status.state == codes.SLOT_CONFIRMED:
+        # What the ratchet names was confirmed here once: its repair may be signed by a former set too (ADR 3).
+        if self.status.state == codes.SLOT_CONFIRMED or envelope.digest == accepted:
             sets += boot_sets
-        envelope.authenticate_any(sets, verify)
+        envelope.authenticate(sets, verify)
 
     def release(self):
         """Return what the ratchet would hold if this were confirmed, or None."""
@@ -63,6 +65,16 @@ class Candidate:
             self.manifest.version,
             (image.digest, image.size),
         )
+
+    def sequence_of(self, digest):
+        """Return the sequence number of this release, if it is the one that was read at boot."""
+        manifest = self.manifest
+        return manifest.sequence_number if manifest is not None and self.digest == digest else None
+
+    def _state(self):
+        """An unproven slot without an envelope was being given to a release when a cut came: nobody's, not at fault."""
+        is_begun = self.status.state in (codes.SLOT_PENDING, codes.SLOT_TRIAL)
+        return codes.SLOT_EMPTY if is_begun and self.fault == codes.REASON_RECORD_LOST else self.status.state
 
     def validate(self, ids, accepted):
         """Judge the rest of ok(slot): device, image, epoch; sets `fault`."""
@@ -87,7 +99,7 @@ class Candidate:
         release = self.release()
         is_recorded = release is None or (recorded is not None and higher(recorded, release) == recorded)
         return boot.SlotFacts(
-            self.status.state,
+            self._state(),
             self.status.digest,
             release.sequence if release else 0,
             self.status.trials,
@@ -98,7 +110,10 @@ class Candidate:
 
 
 class Bootloader:
-    """One boot: after `settle`, `decision` says what runs; `faults` are (slot, reason) to be reported."""
+    """One boot: `settle` says what runs; `faults` are (action, reason) to be reported.
+
+    The action is FAIL where a slot was failed for the reason, else the one whose mark could not be written.
+    """
 
     def __init__(self, storage, verify):
         self.verify = verify
@@ -108,6 +123,7 @@ class Bootloader:
         # What the path to the server is checked by, when nothing can be judged by it (row 1).
         self.path_anchor = self.anchor or storage.best_anchor(self.identity.anchor_file, verify)
         self.faults = []
+        self._stuck = set()
         recorded = self.ratchet.reading.roles.get(codes.IMAGE_APP)
         digest = recorded.digest if recorded else None
         self.candidates = [Candidate(slot, self.anchor, digest, verify) for slot in storage.slots]
@@ -123,12 +139,13 @@ class Bootloader:
                 reading = higher(reading, candidate.release())
         return reading
 
-    def settle(self):
+    def settle(self, is_unwell):
         """Follow the table until a row boots something; return that Decision."""
         for _ in range(_ROUNDS_MAX):
             recorded = self.ratchet.reading.roles.get(codes.IMAGE_APP)
             facts = [candidate.facts(recorded) for candidate in self.candidates]
-            decision = boot.decide(self._without_stuck(facts), self.accepted.digest)
+            context = boot.Context(self.accepted.digest, self.anchor is not None, is_unwell)
+            decision = boot.decide(self._without_stuck(facts), context)
             if decision.action not in (boot.FAIL, boot.TRY, boot.FINISH):
                 return decision
             if self._perform(decision) and decision.action == boot.TRY:
@@ -137,8 +154,7 @@ class Bootloader:
 
     def _without_stuck(self, facts):
         """A slot whose mark can't be written counts as failed for this boot; a stuck append as done."""
-        stuck = [slot for slot, reason in self.faults if reason == codes.REASON_MARK_FAILED]
-        for name in stuck:
+        for name in self._stuck:
             slot = facts[name]
             state = codes.SLOT_CONFIRMED if slot.state == codes.SLOT_CONFIRMED else codes.SLOT_FAILED
             facts[name] = boot.SlotFacts(
@@ -151,13 +167,16 @@ class Bootloader:
         try:
             if decision.action == boot.FAIL:
                 candidate.slot.mark_failed(decision.reason)
-                self.faults.append((decision.slot, decision.reason))
+                self.faults.append((boot.FAIL, decision.reason))
             elif decision.action == boot.TRY:
                 candidate.slot.mark_trial()
             else:
                 self.confirm(decision.slot)
         except StorageError:
-            self.faults.append((decision.slot, codes.REASON_MARK_FAILED))
+            if decision.action == boot.TRY and candidate.slot.status().trials > candidate.status.trials:
+                return False  # the unit did not keep the mark, and is a trial used up: on with the next one
+            self._stuck.add(decision.slot)
+            self.faults.append((decision.action, codes.REASON_MARK_FAILED))
             return False
         return True
 

@@ -9,36 +9,50 @@ from pawl.errors import ManifestError
 
 
 class Bundle:
-    """An authentic, complete release: `envelope`, `manifest`, `index`, and the bytes of both index and image."""
+    """An authentic, complete release: `envelope`, `manifest`, `index`, and the bytes of index, image and payloads."""
 
     def __init__(self, envelope):
         self.envelope = envelope
         self.manifest = suit.Manifest(envelope.manifest)
-        digest = index.digest_of(self.manifest.image.uri)
-        self.index_digest = digest
-        self.index_bytes = _member(envelope, "#i:" + index.b64u(digest))
+        image = self.manifest.image
+        self.index_digest = index.digest_of(image.uri)
+        name = index.b64u(self.index_digest)
+        self.index_bytes = _member(envelope, "#i:" + name)
         if (
             len(self.index_bytes) > codes.INDEX_MAX_BYTES
             or len(self.wire_envelope()) > codes.ENVELOPE_MAX_BYTES
         ):
             raise ManifestError(codes.REASON_TOO_LARGE, "index or envelope is larger than devices take")
-        self.image = _member(envelope, self.manifest.image.uri)
-        if len(envelope.payloads) != 2 or envelope.severed:
+        self.index = index.read(self.index_bytes, image.uri, image.size)
+        self.image = _member(envelope, image.uri)
+        if self.index.unknown:
+            raise ManifestError(codes.REASON_ENCODING, "a variant that cannot be checked here")
+        self.payloads = [self._payload(variant, name) for variant in self.index.variants]
+        if len(envelope.payloads) != 1 + len(self.payloads) or envelope.severed:
             raise ManifestError(codes.REASON_UNSIGNED_BYTES, "a member that the manifest does not call for")
-        self.index = index.read(self.index_bytes, self.manifest.image.uri, self.manifest.image.size)
         if len(self.image) != self.index.size:
             raise ManifestError(codes.REASON_IMAGE_SIZE, "image is not of the size that was signed")
 
-    def block(self, number):
-        """Return block `number` as a view of the image."""
-        start = number * codes.BLOCK_BYTES
-        return self.image[start : start + self.index.block_size(number)]
+    def _payload(self, variant, name):
+        if variant is self.index.plain:
+            return self.image
+        return _member(self.envelope, "#p:%s:%d" % (name, variant.number))
+
+    def blocks(self):
+        """Yield (Variant, block number, payload) of everything that devices may fetch."""
+        for variant, payload in zip(self.index.variants, self.payloads):
+            at = 0
+            for number in range(self.index.blocks):
+                size = self.index.payload_size(variant, number)
+                yield variant, number, payload[at : at + size]
+                at += size
+            if at != len(payload):
+                raise ManifestError(codes.REASON_UNSIGNED_BYTES, "a payload of another size")
 
     def require_blocks(self):
-        """Raise unless every block is the one that the index binds."""
-        for number in range(self.index.blocks):
-            if not self.index.has_block(number, self.block(number)):
-                raise ManifestError(codes.REASON_BLOCK_DIGEST, "block %d" % number)
+        """Raise unless every block of every variant decodes to the one that the index binds."""
+        for variant, number, payload in self.blocks():
+            self.index.decode(variant, number, payload)
 
     def wire_envelope(self) -> bytes:
         """Return the envelope as devices receive it: authentication and manifest only."""
@@ -68,7 +82,7 @@ def open_bundle(raw, anchor, verify) -> "Bundle":
     if envelope.digest in anchor.barred:
         raise ManifestError(codes.REASON_BARRED, "barred by the anchor")
     install_set = anchor.role(codes.ROLE_APP_RELEASE)[0]
-    envelope.authenticate(install_set, verify)
+    envelope.authenticate([install_set], verify)
     _require_known_signers(envelope, install_set, verify)
     bundle = Bundle(envelope)
     bundle.require_blocks()
@@ -92,8 +106,9 @@ def _require_known_signers(envelope, key_set, verify):
     left = list(key_set.keys)
     last = b""
     for raw in envelope.blocks:
-        signer = cose.signer(cose.read_sign1(raw), left, envelope.digest_item, b"", verify)
-        if signer is None or bytes(raw) <= last:
+        block = cose.read_sign1(raw)
+        signer = cose.signer(block, left, envelope.digest_item, b"", verify)
+        if signer is None or block.payload is not None or bytes(raw) <= last:
             raise ManifestError(
                 codes.REASON_SURPLUS_SIGNATURE, "signature of no known key, twice, or out of order"
             )

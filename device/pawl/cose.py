@@ -24,7 +24,7 @@ class Key:
 
 
 def read_key(reader):
-    """Read one COSE_Key in the profile of WIRE; a compressed point is decompressed."""
+    """Read one COSE_Key of the profile; a compressed point is decompressed."""
     fields = {}
     for label in reader.keys():
         fields[label] = reader.value()
@@ -128,7 +128,7 @@ def signer(block, keys, payload, aad, verify):
 
 
 def require_threshold(blocks, keys, threshold, payload, aad, verify):
-    """Raise unless `threshold` different keys signed the detached payload.
+    """Return the blocks by which `threshold` different keys signed the detached payload, or raise.
 
     Bad blocks don't spoil a met threshold; when it isn't met, the first bad block's reason is the reason.
     Stops at the threshold: each check costs a device tens of milliseconds.
@@ -136,6 +136,7 @@ def require_threshold(blocks, keys, threshold, payload, aad, verify):
     if threshold < 1:
         raise ManifestError(codes.REASON_UNAUTHORISED, "threshold below 1")
     left = list(keys)
+    counted = []
     fault = None
     for raw in blocks:
         try:
@@ -148,8 +149,9 @@ def require_threshold(blocks, keys, threshold, payload, aad, verify):
         index = signer(block, left, payload, aad, verify)
         if index is not None:
             left.pop(index)
-        if len(keys) - len(left) >= threshold:
-            return
+            counted.append(raw)
+        if len(counted) == threshold:
+            return counted
     raise fault or ManifestError(codes.REASON_UNAUTHORISED, "fewer valid signatures than the threshold")
 
 

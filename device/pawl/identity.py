@@ -29,17 +29,23 @@ def partition_of(device) -> int:
     return sha256(device.encode())[0] % 64
 
 
-def write(region, values):
-    """Provision: write the record from a dict with exactly the fields."""
+def write(regions, values):
+    """Provision: write every copy of the record from a dict with exactly the fields."""
     body = cbor.encode([values[name] for name in _FIELDS])
-    records.replace(region, _MAGIC, body)
+    for region in regions:
+        records.replace(region, _MAGIC, body)
 
 
-def load(region):
-    """Return the Identity, or raise StorageError: without it a device cannot start."""
-    body = records.load(region, _MAGIC)
-    if body is None:
-        raise StorageError(codes.REASON_RECORD_LOST, "not provisioned, or the identity record is damaged")
+def load(regions):
+    """Return the Identity of the first copy that is whole, or raise StorageError: without it a device cannot start."""
+    for region in regions:
+        body = records.load(region, _MAGIC)
+        if body is not None:
+            return _decode(body)
+    raise StorageError(codes.REASON_RECORD_LOST, "not provisioned, or both identity records are damaged")
+
+
+def _decode(body):
     reader = cbor.Reader(body)
     values = [_plain(reader.value()) for _ in range(reader.array(len(_FIELDS)))]
     reader.end()

@@ -6,29 +6,30 @@ what is in the slot is compared with the index, not with notes about it.
 
 from collections import namedtuple
 
-from pawl import codes, index, policy, suit, topics
+from pawl import bundle, cbor, codes, index, policy, suit, topics
 from pawl.errors import ManifestError
 from pawl.ratchet import Release
 from pawl.session import WINDOW
 
 
-# manifest, release (what R would become): None while unknown; unauthorised, unfit: 0 or the reason (policy rows 6, 7)
-Evidence = namedtuple("Evidence", ("manifest", "release", "unauthorised", "unfit"))
+# manifest, release (what R would become), envelope (the bytes to keep): None while unknown; unauthorised, unfit: 0 or
+# the reason (policy rows 6, 7)
+Evidence = namedtuple("Evidence", ("manifest", "release", "envelope", "unauthorised", "unfit"))
 
 
 def examine(raw, digest, loader, room):
     """Gather the evidence on an envelope that was offered by this manifest digest, for a slot of `room` bytes."""
     try:
-        envelope = _authentic(raw, digest, loader)
+        envelope, kept = _authentic(raw, digest, loader)
     except ManifestError as error:
-        return Evidence(None, None, error.code, codes.REASON_OK)
+        return Evidence(None, None, None, error.code, codes.REASON_OK)
     try:
         manifest = _fitting(envelope, loader.identity.ids, room)
     except ManifestError as error:
-        return Evidence(None, None, codes.REASON_OK, error.code)
+        return Evidence(None, None, None, codes.REASON_OK, error.code)
     image = manifest.image
     release = Release(manifest.sequence_number, digest, manifest.version, (image.digest, image.size))
-    return Evidence(manifest, release, codes.REASON_OK, codes.REASON_OK)
+    return Evidence(manifest, release, kept, codes.REASON_OK, codes.REASON_OK)
 
 
 def _fitting(envelope, ids, room):
@@ -41,15 +42,17 @@ def _fitting(envelope, ids, room):
 
 
 def _authentic(raw, digest, loader):
-    envelope = suit.Envelope(raw)
+    """Return the Envelope and its bytes with the signatures that count and no others: what is kept in the slot."""
+    envelope = suit.Envelope(raw, bare=True)
     if envelope.digest != digest:
         raise ManifestError(codes.REASON_MANIFEST_DIGEST, "not the release that was offered")
     if digest in loader.anchor.barred:
         raise ManifestError(codes.REASON_BARRED, "barred by the anchor")
-    envelope.authenticate(loader.anchor.role(codes.ROLE_APP_RELEASE)[0], loader.verify)
-    if envelope.severed or envelope.payloads:
-        raise ManifestError(codes.REASON_UNSIGNED_BYTES, "only authentication and manifest are for devices")
-    return envelope
+    install_set, boot_sets = loader.anchor.role(codes.ROLE_APP_RELEASE)
+    is_repair = digest == loader.accepted.digest
+    counted = envelope.authenticate([install_set] + (boot_sets if is_repair else []), loader.verify)
+    authentication = cbor.encode([envelope.digest_item] + counted)
+    return envelope, bundle.envelope_of(authentication, envelope.manifest)
 
 
 class Job:
@@ -59,7 +62,6 @@ class Job:
         self.loader = loader
         self.running = running
         self.offer = offer
-        self.raw = raw
         self.slot = loader.target(running)
         self.evidence = examine(raw, offer.digest, loader, self.slot.image.size)
 
@@ -96,10 +98,13 @@ class Job:
 
     def take_slot(self):
         """Give the slot to this release, unless a download of it was cut here and goes on."""
-        status = self.slot.status()
-        is_cut = status.digest == self.offer.digest and status.state == codes.SLOT_EMPTY
-        if not (is_cut and self.slot.envelope() == self.raw):
-            self.slot.begin(self.offer.digest, self.raw)
+        if not (self.slot.is_begun_for(self.offer.digest) and self._keeps_its_envelope()):
+            self.slot.begin(self.offer.digest, self.evidence.envelope)
+
+    def _keeps_its_envelope(self):
+        """Signatures may differ from those at hand: the manifest is the same, and boot judges what is kept."""
+        kept = self.slot.envelope()
+        return kept is not None and not examine(kept, self.offer.digest, self.loader, 0).unauthorised
 
     async def fetch_blocks(self, session, report_progress):
         """Fetch the index and every block that the slot doesn't hold yet."""
@@ -113,7 +118,7 @@ class Job:
             report_progress(listing.blocks - len(missing) + at, listing.blocks)
             await session.fetch(
                 [
-                    (topics.block(digest, listing.variant, number), self._writer(listing, number))
+                    (topics.block(digest, listing.best.number, number), self._writer(listing, number))
                     for number in missing[at : at + WINDOW]
                 ]
             )
@@ -121,15 +126,12 @@ class Job:
 
     def _has(self, listing, number):
         stored = self.slot.image.view(number * codes.BLOCK_BYTES, listing.block_size(number))
-        return listing.has_block(number, stored)
+        return listing.is_block(number, stored)
 
     def _writer(self, listing, number):
         def write(payload):
-            if not listing.has_block(number, payload):
-                raise ManifestError(
-                    codes.REASON_BLOCK_DIGEST, "block %d is not the one that was signed" % number
-                )
-            self.slot.write_block(number * codes.BLOCK_BYTES, payload)
+            block = listing.decode(listing.best, number, payload)
+            self.slot.write_block(number * codes.BLOCK_BYTES, block)
 
         return write
 
@@ -140,8 +142,7 @@ class Job:
         """
         manifest = self.evidence.manifest
         suit.execute(manifest, manifest.validate, self.loader.identity.ids, self._match)
-        if self.slot.status().state == codes.SLOT_EMPTY:
-            self.slot.mark_written()
+        self.slot.mark_written()
         decision = self.decide(has_offer)
         if decision.action == policy.REFUSE:
             return decision.reason

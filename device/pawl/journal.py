@@ -33,37 +33,31 @@ class Journal:
                     yield body
 
     def append(self, body, kept):
-        """Write `body`; `kept` is the body that must stay readable until it is written (None if there is none)."""
-        records.write(self.region, self._room(kept), self.magic, body)
+        """Write `body`; `kept` is the body that must stay readable until it is written (None if there is none).
 
-    def _room(self, kept):
+        A cell that doesn't keep what is written is left behind, and the next one is tried.
+        """
+        fault = StorageError(codes.REASON_RATCHET_ROOM, "no cell holds what must be kept")
+        for offset in self._rooms(kept):
+            try:
+                return records.write(self.region, offset, self.magic, body)
+            except StorageError as error:
+                fault = error
+        raise fault
+
+    def _rooms(self, kept):
+        """Yield the free cells, then the first cell of a half that can be erased."""
         for half in (0, 1):
             for offset in self._cells(half):
                 if self.region.is_erased(offset, self.cell_bytes):
-                    return offset
+                    yield offset
         for half in (0, 1):
             if kept is None or self._holds(1 - half, kept):
                 self.region.erase(half * self.half_bytes, self.half_bytes)
-                return half * self.half_bytes
-        raise StorageError(codes.REASON_RATCHET_ROOM, "no cell holds what must be kept")
+                yield half * self.half_bytes
 
     def _holds(self, half, body):
         for offset in self._cells(half):
             if self._body(offset) == body:
                 return True
         return False
-
-
-class Counter:
-    """A number that only rises, one step at a time: how often the device booted."""
-
-    def __init__(self, region):
-        self.journal = Journal(region, b"PWCT", 64)
-        self.value = max([0] + [int.from_bytes(body, "big") for body in self.journal.bodies()])
-
-    def step(self):
-        """Raise the number by one, in flash first; return it."""
-        kept = self.value.to_bytes(8, "big") if self.value else None
-        self.journal.append((self.value + 1).to_bytes(8, "big"), kept)
-        self.value += 1
-        return self.value

@@ -17,6 +17,7 @@ class Offers:
         self.nonce = None
         self.number = None
         self.current = None
+        self.is_job_open = False  # an install was accepted and has not come to its end
         self.time_floor = anchor.issued if anchor else 0
 
     def open(self, nonce):
@@ -34,9 +35,11 @@ class Offers:
             raise OfferError(codes.REASON_ANCHOR_BEHIND, "no readable trust anchor")
         offer = messages.open_offer(raw, self.anchor.directors, self.verify)
         self._require_fresh(offer)
-        self._require_anchor(offer)
+        if offer.action == codes.OFFER_INSTALL:
+            self._require_anchor(offer)
         self.number = offer.number
         self.current = offer
+        self.is_job_open = offer.action == codes.OFFER_INSTALL
         self.time_floor = max(self.time_floor, offer.time)
         return offer
 

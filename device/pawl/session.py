@@ -5,17 +5,19 @@ in the reader's call, so a block is checked and written before the next one is r
 """
 
 import asyncio
+import gc
 
 from pawl import codes
 from pawl.compat import const
-from pawl.errors import ManifestError, PawlError, TransportError
+from pawl.errors import ManifestError, PawlError, StorageError, TransportError
 
 WINDOW = const(8)
-_ANSWER_TIMEOUT_S = const(30)
 
 
 class Session:
     """Wraps an MQTT client made by `make_client(on_message)`."""
+
+    answer_timeout_s = 30  # for a window of retained messages
 
     def __init__(self, make_client, offer_topic):
         self.client = make_client(self._on_message)
@@ -37,6 +39,8 @@ class Session:
             await self.client.run()
         except PawlError as error:
             self.fault = error
+        except Exception as error:
+            self.fault = TransportError(codes.REASON_LINK_LOST, "the reader ended: " + repr(error))
         self.fault = self.fault or TransportError(codes.REASON_LINK_LOST, "the broker closed the connection")
         self._news.set()
 
@@ -48,28 +52,39 @@ class Session:
 
     async def _on_message(self, topic, payload, _):
         if topic == self.offer_topic:
-            if len(payload) <= codes.OFFER_MAX_BYTES:
-                self.offer = bytes(payload)
+            if len(payload) > codes.OFFER_MAX_BYTES:
+                return
+            self.offer = bytes(payload)
         elif topic in self._handlers:
             try:
-                self._handlers[topic](payload)
+                self._handlers.pop(topic)(payload)
             except PawlError as error:
                 self.fault = self.fault or error
-            self._handlers.pop(topic)
+            except MemoryError:
+                gc.collect()
+                self.fault = StorageError(codes.REASON_OUT_OF_MEMORY, topic)
+        else:
+            return
         self._news.set()
 
     async def _wait(self, is_done, timeout_s):
-        while not is_done():
-            if self.fault is not None:
-                fault = self.fault
+        """Wait until something holds; raises what a handler or the reader met, or that time is up."""
+        try:
+            await asyncio.wait_for(self._watch(is_done), timeout_s)
+        except asyncio.TimeoutError:
+            raise TransportError(codes.REASON_LINK_TIMEOUT, "no answer from the broker") from None
+
+    async def _watch(self, is_done):
+        while True:
+            fault = self.fault
+            if fault is not None:
                 if not isinstance(fault, TransportError):
-                    self.fault = None
+                    self.fault = None  # theirs: the link is as good as before
                 raise fault
+            if is_done():
+                return
             self._news.clear()
-            try:
-                await asyncio.wait_for(self._news.wait(), timeout_s)
-            except asyncio.TimeoutError:
-                raise TransportError(codes.REASON_LINK_TIMEOUT, "no answer from the broker") from None
+            await self._news.wait()
 
     async def fetch(self, handlers):
         """Fetch retained messages: `handlers` is a list of at most WINDOW (topic, handler(payload view)).
@@ -81,11 +96,9 @@ class Session:
             self._handlers[topic] = handler
         await self.client.subscribe(topics, 0)
         try:
-            await self._wait(lambda: not self._handlers, _ANSWER_TIMEOUT_S)
+            await self._wait(lambda: not self._handlers, self.answer_timeout_s)
         finally:
             self._handlers.clear()
-        if self.fault is not None:
-            await self._wait(lambda: False, 0)
         await self.client.unsubscribe(topics)
 
     async def fetch_one(self, topic, most):

@@ -49,18 +49,18 @@ class Slot:
             return _EMPTY
         failures = [self._mark(digest, _FAILED + i) for i in (0, 1)]
         confirmations = [self._mark(digest, _CONFIRMED + i) for i in (0, 1)]
-        trials = len([1 for i in range(TRIALS_MAX) if self._mark(digest, _TRIAL + i) != _NO_MARK])
+        trials = [self._mark(digest, _TRIAL + i) for i in range(TRIALS_MAX)]
+        used = len([1 for unit in trials if unit != _NO_MARK])
         if max(failures) >= 0:
             state = codes.SLOT_FAILED
         elif max(confirmations) >= 0:
             state = codes.SLOT_CONFIRMED
-        elif trials:
-            state = codes.SLOT_TRIAL
-        elif self._mark(digest, _PENDING) >= 0:
-            state = codes.SLOT_PENDING
+        elif max(trials + [self._mark(digest, _PENDING)]) >= 0:
+            # A torn unit alone is no trial: without a whole mark nobody asked for this slot to be tried.
+            state = codes.SLOT_TRIAL if used else codes.SLOT_PENDING
         else:
             state = codes.SLOT_WRITTEN if self._mark(digest, _WRITTEN) >= 0 else codes.SLOT_EMPTY
-        return Status(state, digest, trials, _NO_MARK not in confirmations, max(failures + [0]))
+        return Status(state, digest, used, _NO_MARK not in confirmations, max(failures + [0]))
 
     def _digest(self):
         header = self.page.view(0, _HEADER_BYTES)
@@ -90,11 +90,20 @@ class Slot:
         raise StorageError(codes.REASON_MARK_FAILED, "no unit left for the mark")
 
     def begin(self, digest, envelope):
-        """Give the slot to a release: from here on its old marks are gone."""
+        """Give the slot to a release: from here on its old marks are gone.
+
+        The old envelope goes first: a page that is half erased may read as marks, but nothing boots without an envelope.
+        """
+        self.envelope_region.erase()
         self.page.erase()
         header = digest + _MAGIC + bytes(20)
         self.page.program(0, header + sha256(header)[:8])
-        records.replace(self.envelope_region, _ENVELOPE_MAGIC, envelope)
+        records.write(self.envelope_region, 0, _ENVELOPE_MAGIC, envelope)
+
+    def is_begun_for(self, digest):
+        """Return whether a download of this release was cut here, before any mark: then it can go on."""
+        rest = self.page.size - _HEADER_BYTES
+        return self._digest() == digest and self.page.is_erased(_HEADER_BYTES, rest)
 
     def envelope(self):
         """Return the stored envelope, or None."""
@@ -127,7 +136,7 @@ class Slot:
         """Write one block into the image, unless it is there already; erases only what it needs to."""
         if self.image.view(offset, len(block)) == block:
             return
-        if not self.image.is_erased(offset, len(block)):
+        if not self.image.is_erased(offset, codes.BLOCK_BYTES):
             self.image.erase(offset, codes.BLOCK_BYTES)
         self.image.program(offset, block)
 

@@ -1,11 +1,13 @@
 """The regions of a device's flash, by name; each port's `layout` gives their places."""
 
-from pawl import codes, identity, journal, ratchet, records, slots, trust
+from pawl import codes, identity, ratchet, records, slots, trust
+from pawl.boots import BootCounter
 from pawl.errors import TrustError
 from pawl.flash import Region
 
 _ANCHOR_MAGIC = b"PWAN"
 _ANCHOR_COPIES = ("anchor_a", "anchor_b")
+_IDENTITY_COPIES = ("identity_a", "identity_b")
 
 
 class Storage:
@@ -24,15 +26,23 @@ class Storage:
 
     def identity(self):
         """Return the provisioned Identity."""
-        return identity.load(self.regions["identity"])
+        return identity.load(self._identity_regions())
+
+    def provision(self, values, anchor_file):
+        """Write what provisioning writes: both copies of the identity and of the anchor."""
+        identity.write(self._identity_regions(), values)
+        self.write_anchor(anchor_file)
+
+    def _identity_regions(self):
+        return [self.regions[name] for name in _IDENTITY_COPIES]
 
     def ratchet(self):
         """Return the Ratchet."""
         return ratchet.Ratchet(self.regions["ratchet"])
 
     def boot_counter(self):
-        """Return the Counter of boots."""
-        return journal.Counter(self.regions["boots"])
+        """Return the BootCounter."""
+        return BootCounter(self.regions["boots"])
 
     def write_anchor(self, file):
         """Write both copies of the anchor file; only provisioning does that."""

@@ -1,11 +1,12 @@
 """SUIT (draft-ietf-suit-manifest-37): envelope, manifest, and a processor without I/O.
 
     envelope = Envelope(received)
-    envelope.authenticate(anchor.roles[ROLE_APP_RELEASE][0], verify)
+    envelope.authenticate([install_set], verify)
     manifest = Manifest(envelope.manifest)
     for effect in steps(manifest, manifest.install, identity): ...
 
-One component, `["app"]`; commands and parameters of the profile in WIRE. Everything else is refused by name
+One component, `["app"]`; commands and parameters of the profile in
+`docs/protocol.md`, manifest template. Everything else is refused by name
 when the manifest is parsed, before anything runs. Nothing of the manifest is parsed before it is authentic.
 """
 
@@ -26,9 +27,12 @@ Image = namedtuple("Image", ("digest", "size", "uri"))
 
 
 class Envelope:
-    """The parts of an envelope: nothing in here is authentic until `authenticate` returned."""
+    """The parts of an envelope: nothing in here is authentic until `authenticate` returned.
 
-    def __init__(self, buf):
+    A `bare` one, as devices receive it, holds authentication and manifest: any other member is refused when it is met.
+    """
+
+    def __init__(self, buf, *, bare=False):
         reader = cbor.Reader(buf)
         reader.tag(codes.TAG_SUIT_ENVELOPE)
         self.severed = {}
@@ -40,17 +44,23 @@ class Envelope:
                 authentication = reader.bytes()
             elif key == codes.ENVELOPE_MANIFEST:
                 self.manifest_item, self.manifest = _item(reader)
-            elif key in codes.SEVERABLE:
-                self.severed[key] = _item(reader)[0]
-            elif isinstance(key, str):
-                self.payloads[key] = reader.bytes()
+            elif bare:
+                raise ManifestError(codes.REASON_UNSIGNED_BYTES, "more than authentication and manifest")
             else:
-                raise ManifestError(codes.REASON_ENVELOPE_ELEMENT, "unknown envelope element")
+                self._read_member(reader, key)
         reader.end()
         if authentication is None or self.manifest is None:
             raise ManifestError(codes.REASON_ENVELOPE_ELEMENT, "authentication or manifest missing")
         self.authentication = authentication
         self._read_authentication(authentication)
+
+    def _read_member(self, reader, key):
+        if key in codes.SEVERABLE:
+            self.severed[key] = _item(reader)[0]
+        elif isinstance(key, str):
+            self.payloads[key] = reader.bytes()
+        else:
+            raise ManifestError(codes.REASON_ENVELOPE_ELEMENT, "unknown envelope element")
 
     def _read_authentication(self, buf):
         reader = cbor.Reader(buf)
@@ -62,18 +72,17 @@ class Envelope:
         self.blocks = [reader.bytes() for _ in range(count)]
         reader.end()
 
-    def authenticate(self, key_set, verify):
-        """Raise unless the set's threshold signed the digest, and the digest is the manifest's."""
-        key_set.require(self.blocks, self.digest_item, b"", verify)
+    def authenticate(self, key_sets, verify):
+        """Return the blocks that count, if the threshold of one of the sets signed the digest of this manifest.
+
+        The digest is compared first: it costs less than a signature, and the manifest isn't parsed for it.
+        """
         if not self.is_whole():
             raise ManifestError(codes.REASON_MANIFEST_DIGEST, "manifest is not the one that was signed")
-
-    def authenticate_any(self, key_sets, verify):
-        """Raise the first set's reason unless one of several sets authenticates the envelope."""
         fault = None
         for key_set in key_sets:
             try:
-                return self.authenticate(key_set, verify)
+                return key_set.require(self.blocks, self.digest_item, b"", verify)
             except ManifestError as error:
                 fault = fault or error
         raise fault or ManifestError(codes.REASON_UNAUTHORISED, "no key set for this role")
@@ -195,17 +204,25 @@ _REQUIRED = (
     codes.MANIFEST_INSTALL,
 )
 
-# Per sequence: the commands it may hold, and those it must hold so that it proves what it is for.
+# Per sequence: the commands it may hold, those it must hold so that it proves what it is for, and the parameters it
+# may set. Digest and size are set once, before every sequence: what is fetched is what is validated at boot.
 _SHARED = (
     (codes.COMMAND_OVERRIDE_PARAMETERS, codes.COMMAND_VENDOR, codes.COMMAND_CLASS),
     (codes.COMMAND_VENDOR, codes.COMMAND_CLASS),
+    (
+        codes.PARAMETER_VENDOR,
+        codes.PARAMETER_CLASS,
+        codes.PARAMETER_IMAGE_DIGEST,
+        codes.PARAMETER_IMAGE_SIZE,
+    ),
 )
 _INSTALL = (
     (codes.COMMAND_OVERRIDE_PARAMETERS, codes.COMMAND_FETCH, codes.COMMAND_IMAGE_MATCH),
     (codes.COMMAND_FETCH, codes.COMMAND_IMAGE_MATCH),
+    (codes.PARAMETER_URI,),
 )
-_VALIDATE = ((codes.COMMAND_IMAGE_MATCH,), (codes.COMMAND_IMAGE_MATCH,))
-_INVOKE = ((codes.COMMAND_INVOKE,), (codes.COMMAND_INVOKE,))
+_VALIDATE = ((codes.COMMAND_IMAGE_MATCH,), (codes.COMMAND_IMAGE_MATCH,), ())
+_INVOKE = ((codes.COMMAND_INVOKE,), (codes.COMMAND_INVOKE,), ())
 
 
 def _components(reader):
@@ -220,7 +237,7 @@ def _components(reader):
 
 def _sequence(outer, rule):
     """Parse a command sequence; refuse what its rule doesn't allow or doesn't find."""
-    allowed, required = rule
+    allowed, required, parameters = rule
     reader = cbor.Reader(outer.bytes())
     count = reader.array()
     if count % 2:
@@ -230,7 +247,7 @@ def _sequence(outer, rule):
         command = reader.int()
         if command not in allowed:
             raise ManifestError(codes.REASON_COMMAND, "command " + str(command))
-        commands.append((command, _argument(reader, command)))
+        commands.append((command, _argument(reader, command, parameters)))
     reader.end()
     for command in required:
         if command not in [pair[0] for pair in commands]:
@@ -238,25 +255,25 @@ def _sequence(outer, rule):
     return commands
 
 
-def _argument(reader, command):
+def _argument(reader, command, parameters):
     if command == codes.COMMAND_OVERRIDE_PARAMETERS:
-        return {key: _parameter(reader, key) for key in reader.keys()}
+        return {key: _parameter(reader, key, parameters) for key in reader.keys()}
     policy = reader.uint()
     if policy > _REP_POLICY_MAX:
         raise cbor.malformed("reporting policy out of range")
     return policy
 
 
-def _parameter(reader, key):
+def _parameter(reader, key, allowed):
+    if key not in allowed:
+        raise ManifestError(codes.REASON_PARAMETER, "parameter " + str(key))
     if key in (codes.PARAMETER_VENDOR, codes.PARAMETER_CLASS):
         return reader.bytes_of(16)
     if key == codes.PARAMETER_IMAGE_DIGEST:
         return read_digest(reader.bytes())
     if key == codes.PARAMETER_IMAGE_SIZE:
         return reader.uint()
-    if key == codes.PARAMETER_URI:
-        return reader.text()
-    raise ManifestError(codes.REASON_PARAMETER, "parameter " + str(key))
+    return reader.text()
 
 
 def _image(commands):

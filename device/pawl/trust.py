@@ -23,8 +23,8 @@ class KeySet:
         self.keys = keys
 
     def require(self, blocks, payload, aad, verify):
-        """Raise ManifestError unless the threshold of this set signed the detached payload."""
-        cose.require_threshold(blocks, self.keys, self.threshold, payload, aad, verify)
+        """Return the blocks that count if the threshold of this set signed the detached payload, or raise."""
+        return cose.require_threshold(blocks, self.keys, self.threshold, payload, aad, verify)
 
 
 class Anchor:

@@ -84,12 +84,12 @@ class Publisher:
 
 def _parts_of(bundle: Any) -> Iterator[Outgoing]:
     """Yield what devices fetch of a release; the envelope last, so that who finds it finds the rest."""
-    index, digest = bundle.index, bundle.index_digest
+    digest = bundle.index_digest
     yield Outgoing(
         topic=topics.index(digest), payload=bytes(bundle.index_bytes), device=None, is_retained=True
     )
-    for number in range(index.blocks):
-        topic = topics.block(digest, index.variant, number)
-        yield Outgoing(topic=topic, payload=bytes(bundle.block(number)), device=None, is_retained=True)
+    for variant, number, payload in bundle.blocks():
+        topic = topics.block(digest, variant.number, number)
+        yield Outgoing(topic=topic, payload=bytes(payload), device=None, is_retained=True)
     topic = topics.release(bundle.envelope.digest)
     yield Outgoing(topic=topic, payload=bundle.wire_envelope(), device=None, is_retained=True)

@@ -2,7 +2,7 @@
 
 import factory
 
-from pawl import bundle, codes, identity
+from pawl import bundle, codes
 from pawl.bootloader import Bootloader
 from pawl.flash import MemoryFlash
 from pawl.storage import Storage
@@ -12,7 +12,8 @@ IMAGE_BYTES = 4 * SECTOR
 REGIONS = {}
 _at = 0
 for _name, _size in (
-    ("identity", 2),
+    ("identity_a", 2),
+    ("identity_b", 2),
     ("anchor_a", 1),
     ("anchor_b", 1),
     ("ratchet", 2),
@@ -36,8 +37,7 @@ class Board:
         self.flash = MemoryFlash(FLASH_BYTES, SECTOR, 32)
         self.storage = Storage(self.flash, REGIONS)
         self.anchor_file = factory.anchor_file(anchor_values or factory.anchor_values())
-        self.storage.write_anchor(self.anchor_file)
-        identity.write(self.storage.regions["identity"], self._identity(floor))
+        self.storage.provision(self._identity(floor), self.anchor_file)
         self.put(0, factory_release or factory.release(sequence=1))
         self.storage.slots[0].mark_confirmed()
 
@@ -61,15 +61,17 @@ class Board:
         release = bundle.Bundle(envelope)
         slot = self.storage.slots[name]
         slot.begin(envelope.digest, release.wire_envelope())
-        for number in range(release.index.blocks):
-            slot.write_block(number * codes.BLOCK_BYTES, release.block(number))
+        for number, block in enumerate(factory.index.cut(release.image)):
+            slot.write_block(number * codes.BLOCK_BYTES, block)
         slot.mark_written()
         return slot
 
     def boot(self):
         """Boot: return (Bootloader, Decision)."""
+        self.counter = self.storage.boot_counter()
+        self.counter.step()
         loader = Bootloader(self.storage, factory.verify)
-        return loader, loader.settle()
+        return loader, loader.settle(self.counter.is_unwell())
 
     def flip(self, region, offset):
         """Flip one bit in a region, past all rules: what rot or a thief with a probe does."""

@@ -26,6 +26,7 @@ class Broker:
         self.on_hello = None
         self.fetched = []
         self.cut_after = None  # fetches until the link is lost
+        self.on_fetch = None  # called with each topic before its message is delivered
 
     async def publish_up(self, topic, payload):
         """Take what the device says; a hello is answered by `on_hello`."""
@@ -68,6 +69,8 @@ class Client:
             if self.broker.cut_after:
                 self.broker.cut_after -= 1
             self.broker.fetched.append(topic)
+            if self.broker.on_fetch:
+                await self.broker.on_fetch(topic)
             await self.on_message(topic, memoryview(self.broker.retained[topic]), True)
 
     async def unsubscribe(self, filters):
@@ -125,10 +128,10 @@ class World:
 
     def __init__(self):
         self.board = Board()
+        self.anchor = factory.anchor()
         self.broker = Broker()
         self.broker.on_hello = self.answer
         self.port = Port(self.broker)
-        self.boots = 0
         self.wanted = None
         self.nonce = None
         self.nonces = []
@@ -146,8 +149,8 @@ class World:
         digest = release.envelope.digest
         self.broker.retained[topics.release(digest)] = release.wire_envelope()
         self.broker.retained[topics.index(release.index_digest)] = bytes(release.index_bytes)
-        for number in range(release.index.blocks):
-            self.broker.retained[topics.block(release.index_digest, 0, number)] = bytes(release.block(number))
+        for variant, number, payload in release.blocks():
+            self.broker.retained[topics.block(release.index_digest, variant.number, number)] = bytes(payload)
         self.wanted = digest
         return digest
 
@@ -158,7 +161,7 @@ class World:
             "nonce": self.nonce,
             "number": self.number,
             "time": factory.ISSUED + 10,
-            "anchor": (1, factory.anchor().digest),
+            "anchor": (self.anchor.version, self.anchor.digest),
             "action": codes.OFFER_INSTALL if self.wanted else codes.OFFER_NONE,
             "digest": self.wanted,
             "attempt": 1 if self.wanted else None,
@@ -180,14 +183,12 @@ class World:
         self.hello = hello
         self.nonce = hello.nonce
         self.number = 0
-        await self.broker.deliver(topics.offer(_partition(), "bench-1"), self.offer(**self.changes))
+        await self.broker.deliver(topics.offer(partition(), "bench-1"), self.offer(**self.changes))
 
     def run(self, timeout_s=0.3):
         """Boot and run the agent; return the Bootloader. Ends at a reset, or when the agent only waits."""
-        self.boots += 1
         loader, decision = self.board.boot()
-        running = codes.RUNNING_RECOVERY if decision.slot is None else decision.slot
-        self.agent = Agent(self.port, loader, running, self.boots, self.check_health)
+        self.agent = Agent(self.port, loader, decision, self.board.counter, self.check_health)
         self.is_reset = asyncio.run(self._run(timeout_s))
         return loader
 
@@ -210,7 +211,8 @@ class World:
         return [(report.event, report.reason) for report in opened]
 
 
-def _partition():
+def partition():
+    """Return the partition of bench-1."""
     from pawl.identity import partition_of
 
     return partition_of("bench-1")

@@ -4,7 +4,8 @@ import factory
 import simulator
 from simulator import World
 
-from pawl import agent, codes, topics
+from pawl import agent, codes, slots, topics
+from pawl.session import Session
 
 OK = codes.REASON_OK
 
@@ -201,9 +202,8 @@ def test_pending_needs_an_offer_that_still_stands():
     """A director that withdrew the offer during the download is obeyed: written, never pending."""
     world = World()
     world.publish(factory.release(sequence=2, version=(2,)))
-    world.boots += 1
     loader, decision = world.board.boot()
-    made = agent.Agent(world.port, loader, decision.slot, 1, world.check_health)
+    made = agent.Agent(world.port, loader, decision, world.board.counter, world.check_health)
 
     async def walk():
         made.state = "IDLE"
@@ -232,6 +232,208 @@ def test_without_an_anchor_it_asks_and_installs_nothing():
     assert world.broker.fetched == []
 
 
+def test_a_torn_mark_of_an_install_does_not_block_it():
+    """After a cut in the middle of `written` or `pending` the same offer installs the release all the same."""
+    for unit in (2, 3):
+        world = World()
+        world.publish(factory.release(sequence=2, version=(2,)))
+        slot = world.board.put(1, factory.release(sequence=2, version=(2,)))
+        slot.begin(world.wanted, world.broker.retained[topics.release(world.wanted)])
+        if unit == 3:
+            slot.mark_written()
+        slot.page.flash.store[slot.page.start + unit * 32] = 0
+        world.run()
+        assert world.is_reset, unit
+        world.run()
+        assert installed(world) == 2
+
+
+def test_a_fallback_says_so():
+    """When the newest confirmed slot is rotten, `started` carries the reason that another one runs."""
+    world = World()
+    world.publish(factory.release(sequence=2, version=(2,)))
+    world.run()
+    world.run()
+    world.wanted = None
+    world.board.flip("image_b", 3)
+    world.run()
+    assert world.reports()[-1] == (codes.EVENT_STARTED, codes.REASON_FALLBACK)
+    assert world.hello.running == codes.RUNNING_A
+
+
+def during_download(world, **changes):
+    """Let the director send one more offer, with changes, while the first block is fetched."""
+    sent = []
+
+    async def send(topic):
+        if topic.split("/")[1] == "b" and not topic.endswith("/i") and not sent:
+            sent.append(topic)
+            world.number += 1
+            world.wanted = changes.pop("release", world.wanted)
+            await world.broker.deliver(topics.offer(simulator.partition(), "bench-1"), world.offer(**changes))
+
+    world.broker.on_fetch = send
+
+
+def test_an_offer_withdrawn_in_mid_download():
+    """`hold` and `none` end the job before anything becomes pending (policy row 2)."""
+    for action in (codes.OFFER_HOLD, codes.OFFER_NONE):
+        world = World()
+        world.publish(factory.release(sequence=2, version=(2,)))
+        during_download(world, action=action, digest=None, attempt=None)
+        assert refused(world) == codes.REASON_NO_OFFER
+        assert world.board.storage.slots[1].status().state == codes.SLOT_EMPTY
+
+
+def test_an_offer_replaced_in_mid_download():
+    """The newest offer counts: what it names is installed, in the same run."""
+    world = World()
+    newer = world.publish(factory.release(sequence=3, version=(3,), image=bytes(9000)))
+    world.publish(factory.release(sequence=2, version=(2,)))
+    during_download(world, release=newer, digest=newer)
+    world.run()
+    assert world.is_reset
+    assert world.board.storage.slots[1].status().digest == newer
+
+
+def test_hold_counts_whatever_anchor_it_names():
+    """A director with a newer anchor can still stop a device that has not walked to it."""
+    world = World()
+    world.publish(factory.release(sequence=2, version=(2,)))
+    during_download(world, action=codes.OFFER_HOLD, digest=None, attempt=None, anchor=(9, bytes(32)))
+    assert refused(world) == codes.REASON_NO_OFFER
+
+
+def test_a_release_that_is_gone_does_not_hold_the_device():
+    """With the envelope missing on the broker, the next offer is read and followed."""
+    Session.answer_timeout_s = 0.05
+    world = World()
+    newer = world.publish(factory.release(sequence=3, version=(3,)))
+    gone = world.publish(factory.release(sequence=2, version=(2,)))
+    world.broker.retained.pop(topics.release(gone))
+    hellos = []
+
+    async def answer(hello):
+        hellos.append(hello)
+        world.wanted = gone if len(hellos) == 1 else newer
+        await world.answer(hello)
+
+    world.broker.on_hello = answer
+    world.run(timeout_s=3)
+    Session.answer_timeout_s = 30
+    assert world.is_reset
+    assert world.board.storage.slots[1].status().digest == newer
+
+
+def test_junk_signatures_cost_no_erase():
+    """A broker that adds blocks to the envelope and cuts the link makes nobody erase the page again (wear)."""
+    world = World()
+    digest = world.publish(factory.release(sequence=2, version=(2,)))
+    good = factory.bundle.suit.Envelope(world.broker.retained[topics.release(digest)])
+    erased = []
+    erase = world.board.flash.erase
+    world.board.flash.erase = lambda offset: (erased.append(offset), erase(offset))
+    for junk in range(3):
+        authentication = factory.cbor.encode([good.digest_item, bytes([0x40 + junk])] + good.blocks)
+        spoiled = factory.bundle.envelope_of(authentication, good.manifest)
+        world.broker.retained[topics.release(digest)] = spoiled
+        world.broker.cut_after = 2
+        world.run()
+        assert not world.is_reset
+    page = world.board.storage.regions["page_b"].start
+    assert erased.count(page) == 1
+    kept = factory.bundle.suit.Envelope(world.board.storage.slots[1].envelope())
+    assert [bytes(block) for block in kept.blocks] == [bytes(block) for block in good.blocks]
+
+
+def test_members_are_refused_before_they_are_kept():
+    """An envelope stuffed with text members costs no heap: the first one is refused (T24, T40)."""
+    world = World()
+    digest = world.publish(factory.release(sequence=2, version=(2,)))
+    good = factory.bundle.suit.Envelope(world.broker.retained[topics.release(digest)])
+    members = {"%03d" % number: b"" for number in range(500)}
+    stuffed = factory.bundle.envelope_of(good.authentication, good.manifest, members)
+    world.broker.retained[topics.release(digest)] = stuffed
+    assert refused(world) == codes.REASON_UNSIGNED_BYTES
+
+
+def test_out_of_memory_ends_the_job_and_not_the_device():
+    """A MemoryError in a job is a failure with a name; the agent goes on (T40)."""
+    world = World()
+    world.publish(factory.release(sequence=2, version=(2,)))
+
+    async def fail(topic):
+        raise MemoryError
+
+    world.broker.on_fetch = fail
+    assert refused(world) == codes.REASON_OUT_OF_MEMORY
+    assert world.agent.state == "IDLE"
+
+
+def test_strange_messages_do_not_extend_a_wait():
+    """A timeout is one deadline, whatever else arrives (T10)."""
+
+    async def walk():
+        session = Session(lambda on_message: simulator.Client(broker, on_message), "offer")
+        await session.open()
+
+        async def chatter():
+            while True:
+                await broker.deliver("something/else", b"x")
+                await simulator.asyncio.sleep(0.01)
+
+        talking = simulator.asyncio.create_task(chatter())
+        got = await simulator.asyncio.wait_for(session.next_offer(0.1), 2)
+        talking.cancel()
+        session.close()
+        return got
+
+    broker = simulator.Broker()
+    assert simulator.asyncio.run(walk()) is None
+
+
+def test_former_signers_repair():
+    """A release under a boot set may be installed again where it rotted: it is the one the ratchet names (row 6)."""
+    values = factory.anchor_values()
+    values[codes.ANCHOR_ROLES] = {codes.ROLE_APP_RELEASE: [[1, [3]], [[1, [2]]]]}
+    world = World()
+    world.board = simulator.Board(anchor_values=values)
+    world.anchor = factory.trust.load(world.board.anchor_file, factory.verify)
+    world.publish(factory.release(sequence=1))
+    world.run()
+    world.board.flip("image_a", 5)
+    world.run()
+    assert world.is_reset
+    world.run()
+    assert world.hello.running == codes.RUNNING_B
+    assert installed(world) == 1
+
+
+def test_a_device_that_never_gets_to_check_in_is_still_updated():
+    """After eight boots that ended early the recovery agent has its turn, and installs what is offered (row 7)."""
+    world = World()
+    for _ in range(8):
+        world.board.boot()
+    world.publish(factory.release(sequence=2, version=(2,)))
+    world.run()
+    assert world.hello.running == codes.RUNNING_RECOVERY
+    assert world.is_reset
+    world.run()
+    assert installed(world) == 2
+
+
+def test_the_recovery_agents_turn_ends_with_an_answer():
+    """When the director wants nothing, the application boots again."""
+    world = World()
+    for _ in range(8):
+        world.board.boot()
+    world.run()
+    assert world.reports()[-1] == (codes.EVENT_STARTED, codes.REASON_UNWELL)
+    assert world.is_reset
+    world.run()
+    assert world.hello.running == codes.RUNNING_A
+
+
 def test_recovery_agent_alone_can_repair():
     """With no slot left that boots, the agent installs what the director offers, and the device runs again."""
     world = World()
@@ -249,7 +451,7 @@ def test_an_unanswered_hello_is_repeated_with_its_nonce():
     world = World()
     world.broker.on_hello = world.note
     loader, decision = world.board.boot()
-    made = agent.Agent(world.port, loader, decision.slot, 1, world.check_health)
+    made = agent.Agent(world.port, loader, decision, world.board.counter, world.check_health)
 
     async def walk():
         session = await made._online()
@@ -262,3 +464,19 @@ def test_an_unanswered_hello_is_repeated_with_its_nonce():
     first, second, third = world.nonces
     assert first == second
     assert third != first
+
+
+def test_out_of_memory_in_a_handler_is_named_too():
+    """Where a block finds no room to be inflated, the job fails by name; the link stays (T40)."""
+    world = World()
+    world.publish(factory.release(sequence=2, version=(2,)))
+    write = slots.Slot.write_block
+
+    def fail(slot, offset, block):
+        raise MemoryError
+
+    slots.Slot.write_block = fail
+    try:
+        assert refused(world) == codes.REASON_OUT_OF_MEMORY
+    finally:
+        slots.Slot.write_block = write

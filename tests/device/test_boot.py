@@ -1,4 +1,4 @@
-"""The boot table: total, and each row where DESIGN's Boot says it is."""
+"""The boot table: total, and each row where `docs/architecture.md`, Boot, says it is."""
 
 from pawl import boot, codes
 
@@ -19,9 +19,9 @@ def slot(state, sequence=1, trials=0, fault=0, is_authentic=True, is_finished=Tr
     return boot.SlotFacts(state, digest, sequence, trials, fault, is_authentic, is_finished)
 
 
-def decide(a, b, accepted=D1):
+def decide(a, b, *, has_anchor=True, is_unwell=False):
     """Return the decision as (row, action, slot, reason)."""
-    return tuple(boot.decide((a, b), accepted))
+    return tuple(boot.decide((a, b), boot.Context(D1, has_anchor, is_unwell)))
 
 
 EMPTY = slot(codes.SLOT_EMPTY)
@@ -56,6 +56,24 @@ def test_rows():
         assert decide(a, b) == expected, (a, b)
 
 
+def test_without_an_anchor_nothing_is_marked_or_tried():
+    """Row 1: rows 2-6 are passed over, whatever the slots say."""
+    for a, b, expected in (
+        (slot(CONFIRMED, is_finished=False), slot(PENDING, 2), (7, boot.BOOT, 0, 0)),
+        (slot(CONFIRMED), slot(TRIAL, trials=3), (7, boot.BOOT, 0, 0)),
+        (slot(PENDING, fault=11), EMPTY, (8, boot.RECOVER, None, 0)),
+    ):
+        assert decide(a, b, has_anchor=False) == expected
+
+
+def test_an_unwell_device_runs_the_recovery_agent():
+    """Only in place of a confirmed slot: a trial has its own count."""
+    unwell = (7, boot.RECOVER, None, codes.REASON_UNWELL)
+    assert decide(slot(CONFIRMED), EMPTY, is_unwell=True) == unwell
+    assert decide(slot(CONFIRMED), slot(PENDING, 2), is_unwell=True) == (5, boot.TRY, 1, 0)
+    assert decide(EMPTY, EMPTY, is_unwell=True) == (8, boot.RECOVER, None, 0)
+
+
 def every_slot():
     """Yield every combination of facts that differs in a way the table could see."""
     for state in STATES:
@@ -71,7 +89,7 @@ def test_table_is_total_and_safe():
     rows = set()
     for a in every_slot():
         for b in every_slot():
-            decision = boot.decide((a, b), D1)
+            decision = boot.decide((a, b), boot.Context(D1, True, False))
             rows.add(decision.row)
             if decision.action in (boot.TRY, boot.BOOT):
                 chosen = (a, b)[decision.slot]

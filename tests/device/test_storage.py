@@ -2,7 +2,8 @@
 
 from support import refused
 
-from pawl import codes, journal, records, slots
+from pawl import codes, records, slots
+from pawl.boots import BootCounter
 from pawl.flash import MemoryFlash, Region, check_program
 from pawl.ratchet import Ratchet, Reading, Release
 
@@ -90,23 +91,58 @@ def test_record_is_whole_or_not_there():
     assert records.load(region(), b"TEST") is None
 
 
-def test_counter_rises_over_many_compactions():
-    """Every value is there after a restart, through several erases of both halves."""
+def test_boots_are_counted_over_many_compactions():
+    """Every number is there after a restart, through several erases of both halves; so is the newest good boot."""
     area = region(2)
     for expected in range(1, 300):
-        assert journal.Counter(area).step() == expected
-    assert journal.Counter(area).value == 299
+        counter = BootCounter(area)
+        assert counter.step() == expected
+        if expected % 5 == 0:
+            counter.note_well()
+            counter.note_well()
+    assert (BootCounter(area).value, BootCounter(area).well) == (299, 295)
 
 
-def test_counter_survives_a_torn_cell():
+def test_boot_counter_survives_a_torn_cell():
     """A torn newest cell loses one step at most, and the next step goes on behind it."""
     area = region(2)
-    counter = journal.Counter(area)
+    counter = BootCounter(area)
     counter.step()
     counter.step()
     area.flash.store[area.start + 64 + 10] ^= 0xFF
-    assert journal.Counter(area).value == 1
-    assert journal.Counter(area).step() == 2
+    assert BootCounter(area).value == 1
+    assert BootCounter(area).step() == 2
+
+
+def test_every_ninth_bad_boot_is_the_recovery_agents():
+    """Eight boots that did not do well, then one for the recovery agent, then the count begins anew."""
+    counter = BootCounter(region(2))
+    turns = []
+    for _ in range(30):
+        counter.step()
+        if counter.is_unwell():
+            turns.append(counter.value)
+    assert turns == [9, 18, 27]
+    counter.note_well()
+    counter.step()
+    assert not counter.is_unwell()
+
+
+def test_a_cell_that_keeps_nothing_is_left_behind():
+    """The next free cell is taken; the journal goes on."""
+    area = region(2)
+    program = area.flash.program
+    area.flash.program = lambda offset, data: None if offset == area.start else program(offset, data)
+    assert BootCounter(area).step() == 1
+    assert BootCounter(area).step() == 2
+
+
+def test_a_last_block_before_old_bytes():
+    """A short last block in a sector that is erased only where the block lies: the sector is erased first."""
+    slot = new_slot()
+    slot.image.program(0, b"\xff" * 32 + b"old" * 20)
+    slot.write_block(0, b"tail")
+    assert bytes(slot.image.view(0, 4)) == b"tail"
 
 
 def advance(area, sequence, digest):

@@ -22,7 +22,7 @@ SIGNED = (
 def authenticate(raw, anchor):
     """Authenticate an envelope under the anchor's release role; return its manifest."""
     envelope = suit.Envelope(raw)
-    envelope.authenticate(anchor.role(codes.ROLE_APP_RELEASE)[0], verify)
+    envelope.authenticate([anchor.role(codes.ROLE_APP_RELEASE)[0]], verify)
     return suit.Manifest(envelope.manifest)
 
 
@@ -37,8 +37,8 @@ def test_published_examples_are_authentic():
     key = cose.Key(codes.KTY_EC2, codes.ALG_ES256, codes.CRV_P256, x, y)
     for name in SIGNED:
         envelope = suit.Envelope(vectors.load_hex("suit-manifest/%s.hex" % name))
-        envelope.authenticate(KeySet(1, [key]), verify)
-        assert refused(envelope.authenticate, KeySet(1, [RELEASE.key]), verify) == codes.REASON_UNAUTHORISED
+        envelope.authenticate([KeySet(1, [key])], verify)
+        assert refused(envelope.authenticate, [KeySet(1, [RELEASE.key])], verify) == codes.REASON_UNAUTHORISED
 
 
 def test_published_examples_bind_the_algorithm():
@@ -47,7 +47,7 @@ def test_published_examples_bind_the_algorithm():
     key = cose.Key(codes.KTY_EC2, codes.ALG_ESP256, codes.CRV_P256, x, y)
     for name in SIGNED:
         envelope = suit.Envelope(vectors.load_hex("suit-manifest/%s.hex" % name))
-        assert refused(envelope.authenticate, KeySet(1, [key]), verify) == codes.REASON_UNAUTHORISED
+        assert refused(envelope.authenticate, [KeySet(1, [key])], verify) == codes.REASON_UNAUTHORISED
 
 
 def test_severed_members_of_example_2_match_their_digests():
@@ -67,7 +67,7 @@ def test_unsigned_examples_are_refused():
         envelope = suit.Envelope(
             vectors.load_hex("suit-manifest/%s.hex" % name.replace("signed", "unsigned"))
         )
-        assert refused(envelope.authenticate, KeySet(1, [RELEASE.key]), verify) == codes.REASON_UNAUTHORISED
+        assert refused(envelope.authenticate, [KeySet(1, [RELEASE.key])], verify) == codes.REASON_UNAUTHORISED
 
 
 def test_a_signed_manifest_is_read():
@@ -152,6 +152,7 @@ def test_unknown_elements_are_refused_by_name():
         ((codes.MANIFEST_INVOKE,), [-256, b""], codes.REASON_COMMAND),
         ((codes.MANIFEST_INSTALL,), [20, {21: "pawl:x", 19: b""}, 21, 2, 3, 2], codes.REASON_PARAMETER),
         ((codes.MANIFEST_INSTALL,), [21, 2, 3, 2], codes.REASON_PARAMETER),
+        ((codes.MANIFEST_INSTALL,), [20, {14: 1, 21: "pawl:x"}, 21, 2, 3, 2], codes.REASON_PARAMETER),
         ((codes.MANIFEST_INSTALL,), [20, {21: "pawl:x"}, 3, 2], codes.REASON_COMMAND),
         ((codes.MANIFEST_SET_VERSION,), [], codes.REASON_SET_VERSION),
         ((codes.MANIFEST_SET_VERSION,), [1] * 7, codes.REASON_SET_VERSION),

@@ -131,14 +131,14 @@ async def _install_as_a_device_does(link, fleet, nonce, digest):
     offer = fleet.opened_offer(payload)
     assert (offer.nonce, offer.action, offer.digest) == (nonce, codes.OFFER_INSTALL, digest)
     envelope = suit.Envelope(await link.fetch(topics.release(offer.digest)))
-    envelope.authenticate(fleet.anchor.role(codes.ROLE_APP_RELEASE)[0], verify)
+    envelope.authenticate([fleet.anchor.role(codes.ROLE_APP_RELEASE)[0]], verify)
     assert envelope.digest == offer.digest and not envelope.payloads and not envelope.severed
     image = suit.Manifest(envelope.manifest).image
     listing = index.read(await link.fetch(topics.index(index.digest_of(image.uri))), image.uri, image.size)
     blocks = []
     for number in range(listing.blocks):
-        block = await link.fetch(topics.block(index.digest_of(image.uri), listing.variant, number))
-        assert listing.has_block(number, block)
+        block = await link.fetch(topics.block(index.digest_of(image.uri), listing.best.number, number))
+        block = bytes(listing.decode(listing.best, number, block))
         blocks.append(block)
     return offer, b"".join(blocks)
 

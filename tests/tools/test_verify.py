@@ -117,6 +117,16 @@ def test_refuses_a_signature_twice(workshop, anchor):
     assert reason_of(raw, anchor) == "surplus-signature"
 
 
+def test_refuses_a_payload_inside_a_signature(workshop, anchor):
+    """A block that carries something in place of its detached payload is a place for bytes that nobody signed."""
+    envelope = suit.Envelope(workshop.release("by.pawl", by=("release", "second")).read_bytes())
+    block = cose.read_sign1(envelope.blocks[1])
+    stuffed = [bytes(block.protected), {}, b"anything", bytes(block.signature)]
+    blocks = [bytes(envelope.blocks[0]), cbor.encode(cbor.Tag(codes.TAG_COSE_SIGN1, stuffed))]
+    wrapper = cbor.encode([bytes(envelope.digest_item), *sorted(blocks)])
+    assert reason_of(rebuild(envelope, wrapper), anchor) == "surplus-signature"
+
+
 def test_refuses_missing_or_unprotected_algorithm(workshop, anchor):
     """The algorithm counts in the protected header only."""
     raw = workshop.release().read_bytes()
@@ -163,7 +173,8 @@ def test_every_flipped_byte_is_refused(workshop, anchor):
             reasons[reason_of(bytes(raw), anchor)] += 1
             raw[place] ^= mask
     assert None not in reasons
-    assert reasons["block-digest"] == 2 * 6500
+    payloads = suit.Envelope(bytes(raw)).payloads
+    assert reasons["block-digest"] == 2 * sum(len(payloads[key]) for key in payloads if key[:3] != "#i:")
     assert set(reasons) <= {
         "malformed",
         "trailing-bytes",

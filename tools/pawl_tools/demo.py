@@ -70,8 +70,10 @@ def blinky(version: int, programs: toolchain.Toolchain, flavour: int = 0) -> byt
         folder = Path(scratch) / "blinky"
         shutil.copytree(_BLINKY / str(version), folder)
         seed = f"{version}.{flavour}".encode()
-        pages = (hashlib.sha256(seed + number.to_bytes(2)).digest() for number in range(_ASSET_BYTES // 32))
-        (folder / "assets.bin").write_bytes(b"".join(pages))
+        pages = (
+            hashlib.sha256(seed + number.to_bytes(2)).hexdigest() for number in range(_ASSET_BYTES // 64)
+        )
+        (folder / "assets.txt").write_text("".join(pages))
         return pack.pack_application(folder, programs)
 
 
@@ -179,8 +181,9 @@ class Demo:
 
     async def _attack_block(self) -> None:
         release = await self._next_release(3)
-        topic = topics.block(release.index_digest, release.index.variant, 0)
-        spoiled = flipped(bytes(release.block(0)), 100)
+        variant, number, payload = next(found for found in release.blocks() if found[0] is release.index.best)
+        topic = topics.block(release.index_digest, variant.number, number)
+        spoiled = flipped(bytes(payload), 100)
         await self._attempt(
             "one bit flipped in a block",
             "block-digest",

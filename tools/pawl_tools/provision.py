@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from pawl import bundle, codes, identity, p256, suit
+from pawl import bundle, codes, identity, index, p256, suit
 from pawl.errors import ManifestError
 from pawl.flash import MemoryFlash
 from pawl.names import reason_name
@@ -114,14 +114,13 @@ def flash_image(values: dict[str, object], factory: bundle.Bundle) -> bytes:
     """Return the content of a device's flash: the factory release is in slot A, confirmed."""
     flash = MemoryFlash(layout.FLASH_BYTES, layout.ERASE_BYTES, layout.PROGRAM_BYTES)
     storage = Storage(flash, layout.REGIONS)
-    identity.write(storage.regions["identity"], values)
-    storage.write_anchor(values["anchor_file"])
+    storage.provision(values, values["anchor_file"])
     slot = storage.slots[codes.RUNNING_A]
     if factory.index.size > slot.image.size:
         raise ToolError(f"the factory release has {factory.index.size} bytes, a slot {slot.image.size}")
     slot.begin(factory.envelope.digest, factory.wire_envelope())
-    for number in range(factory.index.blocks):
-        slot.write_block(number * codes.BLOCK_BYTES, factory.block(number))
+    for number, block in enumerate(index.cut(factory.image)):
+        slot.write_block(number * codes.BLOCK_BYTES, block)
     slot.mark_written()
     slot.mark_confirmed()
     return bytes(flash.store)

@@ -3,6 +3,7 @@
 The same image, numbers and keys give the same bytes. Template: `docs/protocol.md`, manifest template.
 """
 
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -40,9 +41,8 @@ def parse_version(text: str) -> tuple[int, ...]:
         raise ToolError(f"{text!r} is not a version: write numbers with dots, such as 1.4.0") from None
 
 
-def manifest(image: bytes, statement: Statement) -> bytes:
-    """Return the manifest of an image."""
-    uri = index.uri_of(sha256(index.write(image)))
+def manifest(image: bytes, uri: str, statement: Statement) -> bytes:
+    """Return the manifest of an image whose index has this URI."""
     policy = _REPORT_ON_FAILURE
     shared = [
         codes.COMMAND_OVERRIDE_PARAMETERS,
@@ -89,12 +89,23 @@ def sign(manifest_bytes: bytes, signers: Sequence[Signer]) -> bytes:
     return cbor.encode([digest, *sorted(blocks)])
 
 
+def deflate(block: bytes) -> bytes:
+    """Return a block as raw DEFLATE with a 4 KiB window, or as it is if that isn't smaller."""
+    compressor = zlib.compressobj(9, zlib.DEFLATED, -12)
+    payload = compressor.compress(block) + compressor.flush()
+    return payload if len(payload) < len(block) else block
+
+
 def build(image: bytes, statement: Statement, signers: Sequence[Signer]) -> bytes:
-    """Return the bundle of a release: envelope, index and image."""
+    """Return the bundle of a release: envelope, index, image, and its blocks deflated where that makes it smaller."""
     if not image:
         raise ToolError("the image is empty: `pawl pack` makes one")
-    body = manifest(image, statement)
-    listing = index.write(image)
+    deflated = [deflate(block) for block in index.cut(image)]
+    is_smaller = sum(map(len, deflated)) < len(image)
+    listing = index.write(image, deflated if is_smaller else None)
     digest = sha256(listing)
+    body = manifest(image, index.uri_of(digest), statement)
     members = {index.uri_of(digest): image, "#i:" + index.b64u(digest): listing}
+    if is_smaller:
+        members[f"#p:{index.b64u(digest)}:1"] = b"".join(deflated)
     return bundle.envelope_of(sign(body, signers), body, members)

@@ -37,6 +37,8 @@ def _runs(assignment: Assignment, report: SignedReport) -> Assignment:
     """Settle an assignment whose release is the device's confirmed one: that is so, whatever was said before."""
     if report.ratchet is None or report.ratchet.digest != assignment.release:
         return assignment
+    if report.reason not in _RUNS_IT:  # a fallback: confirmed once, but another release runs
+        return assignment
     return replace(assignment, state=AssignmentState.SUCCEEDED, reason=codes.REASON_OK)
 
 
@@ -53,6 +55,9 @@ def _reverted(assignment: Assignment, report: SignedReport) -> Assignment:
     return replace(
         assignment, state=AssignmentState.FAILED, reason=report.reason, failures=assignment.failures + 1
     )
+
+
+_RUNS_IT = (codes.REASON_OK, codes.REASON_ALREADY_INSTALLED)
 
 
 def _is_open(assignment: Assignment) -> bool:

@@ -9,7 +9,7 @@ FLASH_BYTES = const(0x110000)
 
 # name: (start, size) in bytes
 REGIONS = {
-    "identity": (0x0000, 0x3000),
+    "identity_a": (0x0000, 0x3000),
     "anchor_a": (0x3000, 0x1000),
     "anchor_b": (0x4000, 0x1000),
     "ratchet": (0x5000, 0x2000),
@@ -18,6 +18,7 @@ REGIONS = {
     "envelope_a": (0xA000, 0x1000),
     "page_b": (0xB000, 0x1000),
     "envelope_b": (0xC000, 0x1000),
+    "identity_b": (0xD000, 0x3000),
     "image_a": (0x10000, 0x80000),
     "image_b": (0x90000, 0x80000),
 }

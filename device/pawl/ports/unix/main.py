@@ -9,13 +9,16 @@ from pawl import boot, codes, p256
 from pawl.agent import Agent
 from pawl.bootloader import Bootloader
 from pawl.compat import const
+from pawl.errors import StorageError
 from pawl.ports.unix import layout
 from pawl.ports.unix.flash import FileFlash
 from pawl.ports.unix.port import Port
 from pawl.storage import Storage
 
+_COLLECT_EVERY_BYTES = const(16384)
 _FEED_S = const(1)
 _SOAK_S = const(1)
+_WELL_S = const(60)
 _CRASH_EXIT_CODE = const(1)
 
 
@@ -26,18 +29,28 @@ def verify(key, message, signature):
 
 def run(flash_path, mapped, watchdog):
     """Boot from a flash file that is also mapped as a bytearray; returns only by a reset."""
+    # Collected often, what stays lies together: else free memory ends up in pieces too small for a block.
+    gc.threshold(_COLLECT_EVERY_BYTES)
     port = Port(watchdog)
     port.feed()
     storage = Storage(FileFlash(flash_path, mapped), layout.REGIONS)
     counter = storage.boot_counter()
-    boots = counter.step()
+    _count_boot(port, counter)
     loader = Bootloader(storage, verify)
-    decision = loader.settle()
+    decision = loader.settle(counter.is_unwell())
     gc.collect()
     running = codes.RUNNING_RECOVERY if decision.slot is None else decision.slot
-    port.log("boot %d row %d slot %s" % (boots, decision.row, "AB-"[running]))
+    port.log("boot %d row %d slot %s" % (counter.value, decision.row, "AB-"[running]))
     application = _mount(loader.candidates[running]) if decision.action != boot.RECOVER else None
-    asyncio.run(_main(port, loader, running, boots, application))
+    asyncio.run(_main(port, loader, decision, counter, application))
+
+
+def _count_boot(port, counter):
+    """A counter that can't be written makes reports repeat their number: that must not keep a device from booting."""
+    try:
+        counter.step()
+    except StorageError as error:
+        port.log("boot counter: %s" % error.detail)
 
 
 def _mount(candidate):
@@ -48,10 +61,10 @@ def _mount(candidate):
     return "main"
 
 
-async def _main(port, loader, running, boots, name):
+async def _main(port, loader, decision, counter, name):
     application = Application(port, name)
-    agent = Agent(port, loader, running, boots, application.check_health)
-    await asyncio.gather(_feed(port), application.run(), agent.run())
+    agent = Agent(port, loader, decision, counter, application.check_health)
+    await asyncio.gather(_feed(port), application.run(), agent.run(), application.note_well(counter))
 
 
 async def _feed(port):
@@ -72,6 +85,12 @@ class Application:
         """Return whether it was started and has run for a moment: a crash resets the device at once."""
         await asyncio.sleep(_SOAK_S)
         return self.is_started
+
+    async def note_well(self, counter):
+        """After a minute of running this boot did well, with or without a network."""
+        await asyncio.sleep(_WELL_S)
+        if self.name is not None:
+            counter.note_well()
 
     async def run(self):
         """Run it; when it crashes, say so and reset: a trial is used up, a confirmed one starts again."""
