@@ -61,10 +61,11 @@ async def run(settings: ProgramSettings, say: Say) -> None:
     try:
         async with AsyncExitStack() as stack:
             stack.enter_context(_only_one(settings))
+            service = FleetServer(settings.server)  # first, as it looks at every file it will need
             listener = stack.enter_context(_listener(settings.api))
             if settings.broker is not None:
                 await stack.enter_async_context(_broker(settings.broker, say))
-            service = await stack.enter_async_context(_service(settings))
+            await stack.enter_async_context(_started(service))
             await stack.enter_async_context(_api(settings.api, service, listener, stopping))
             for line in _addresses(settings):
                 say(line)
@@ -140,11 +141,10 @@ async def _keep_running(broker: Broker, say: Say) -> None:
 
 
 @asynccontextmanager
-async def _service(settings: ProgramSettings) -> AsyncIterator[FleetServer]:
-    service = FleetServer(settings.server)
+async def _started(service: FleetServer) -> AsyncIterator[None]:
     await service.start()
     try:
-        yield service
+        yield
     finally:
         await service.stop()
 

@@ -1,5 +1,6 @@
 """A fleet's keys, anchor, releases and devices for server tests: real signatures, no broker."""
 
+import base64
 import sys
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -41,6 +42,20 @@ class FakeFleetDevice:
             report_x=self.keys.key.x,
             report_y=self.keys.key.y,
         )
+
+    def enrolment_file(self):
+        """Return what provisioning writes for the server."""
+        values = self.enrolment
+        return {
+            "device": values.device,
+            "partition": partition_of(values.device),
+            "vendor": values.vendor.hex(),
+            "class": values.class_id.hex(),
+            "report_key": {
+                "x": base64.b64encode(values.report_x).decode(),
+                "y": base64.b64encode(values.report_y).decode(),
+            },
+        }
 
     def topic(self, kind):
         """Return where it publishes."""

@@ -20,6 +20,7 @@ ANSWER_TIMEOUT_S = 60.0
 # The server's stream says that it is still there more often than this.
 STREAM_TIMEOUT_S = 60.0
 _UNAUTHORISED = 401
+_DATA = "data: "
 
 
 class FleetClient:
@@ -67,9 +68,8 @@ class FleetClient:
                 if response.is_error:
                     response.read()
                     self._raise(response)
-                for line in response.iter_lines():
-                    if line.startswith("data: "):
-                        yield json.loads(line.removeprefix("data: "))
+                lines = (line for line in response.iter_lines() if line.startswith(_DATA))
+                yield from (json.loads(line.removeprefix(_DATA)) for line in lines)
         except httpx2.HTTPError as error:
             raise self._unreachable(error) from None
 

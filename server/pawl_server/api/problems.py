@@ -48,6 +48,7 @@ KINDS: dict[type[Exception], Kind] = {
     ),
 }
 _NEXT_BY_STATUS = {
+    400: "send JSON in UTF-8",
     401: "send `Authorization: Bearer` with a token that `pawl server token new` made",
     404: "see /openapi.json for what there is",
     405: "see /openapi.json for what can be done there",

@@ -7,6 +7,8 @@ from urllib.parse import quote
 
 import typer
 
+from pawl_tools.errors import ToolError
+
 if TYPE_CHECKING:
     from pawl_tools.fleet_client import FleetClient
 
@@ -22,9 +24,12 @@ def connect() -> "FleetClient":
 
 
 def path(*parts: str) -> str:
-    """Return a path whose parts are taken as they are, whatever they contain."""
-    # A part of dots alone would be taken for a step in the folders.
-    return "".join("/" + quote(part, safe="").replace(".", "%2E") for part in parts)
+    """Return a path of names that a person gave."""
+    for part in parts:
+        # A server's path would be another one, whatever is quoted.
+        if "/" in part or part in {"", ".", ".."}:
+            raise ToolError(f"{part!r} is no name of anything: names have a-z, 0-9, . and -")
+    return "".join("/" + quote(part, safe="") for part in parts)
 
 
 def print_json(value: object) -> None:

@@ -1,0 +1,353 @@
+"""The HTTP interface over the real service and store: every noun, every refusal, and what nobody may do."""
+
+import asyncio
+import json
+from contextlib import asynccontextmanager
+
+import httpx2
+import pytest
+from fleet_bench import NOW_S, FakeFleetDevice, make_fleet
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from release_factory import make_keys, make_release
+
+from pawl_server import access
+from pawl_server.api import create_app
+from pawl_server.api.gate import JSON_MAX_BYTES
+from pawl_server.errors import InvalidError
+from pawl_server.service import FleetServer
+from pawl_server.settings import ServerSettings
+from pawl_server.store import ConflictError
+from pawl_tools.pki import create_authority
+
+BENCH = FakeFleetDevice(name="bench-1")
+BUNDLE_MAX_BYTES = 100_000
+
+
+class Api:
+    """A client with a token, and what is behind the interface."""
+
+    def __init__(self, fleet, service, client):
+        self.fleet = fleet
+        self.service = service
+        self.client = client
+
+    async def ask(self, method, path, status=200, **request):
+        """Return the answer, which must have this status."""
+        response = await self.client.request(method, f"/v1{path}", **request)
+        assert response.status_code == status, response.text
+        if status >= 400:
+            assert response.headers["content-type"] == "application/problem+json"
+            assert {"title", "status", "detail", "next"} <= set(response.json())
+        return response.json()
+
+    async def prepare(self):
+        """Enroll a device, import a release, make a group; return the release's digest as text."""
+        await self.ask("POST", "/enrolments", 201, json=BENCH.enrolment_file())
+        imported = await self.ask("POST", "/releases", 201, content=make_release(self.fleet.keys))
+        await self.ask("PUT", "/groups/canary", json={"devices": ["bench-1"]})
+        return imported["digest"]
+
+
+def _write_tls_files(folder):
+    """Write what the link, which these tests don't start, wants to see."""
+    authority = create_authority("test")
+    (folder / "ca.pem").write_bytes(authority.certificate_pem())
+    (folder / "crt.pem").write_bytes(authority.certificate_pem())
+    (folder / "key.pem").write_bytes(authority.key_pem())
+
+
+@asynccontextmanager
+async def _api(folder):
+    fleet = make_fleet(folder)
+    _write_tls_files(folder)
+    settings = ServerSettings(
+        folder=folder / "server",
+        broker_host="127.0.0.1",
+        broker_port=1,
+        tls_authority=folder / "ca.pem",
+        tls_certificate=folder / "crt.pem",
+        tls_key=folder / "key.pem",
+        director_key=folder / "director.pem",
+        anchor=folder / "anchor",
+        bundle_max_bytes=BUNDLE_MAX_BYTES,
+    )
+    service = FleetServer(settings, lambda: NOW_S)
+    await service.store.open()
+    token = await access.new_token(service.store, "test", NOW_S)
+    transport = httpx2.ASGITransport(create_app(service, asyncio.Event()), raise_app_exceptions=False)
+    headers = {"Authorization": f"Bearer {token}"}
+    try:
+        async with httpx2.AsyncClient(
+            transport=transport, base_url="http://pawl.test", headers=headers
+        ) as client:
+            yield Api(fleet, service, client)
+    finally:
+        await service.store.close()
+
+
+def _run(folder, scenario):
+    async def main():
+        async with _api(folder) as api:
+            await scenario(api)
+
+    asyncio.run(main())
+
+
+def test_nothing_is_told_without_a_token(tmp_path):
+    """Neither without, nor with another's, nor with another scheme; only the health and the description are open."""
+
+    async def scenario(api):
+        known = api.client.headers["Authorization"]
+        for value in ("", "Bearer ", "Bearer x", "Basic x", known[:-1], f"{known}x", "Bearer " + "x" * 9999):
+            answer = await api.ask("GET", "/devices", 401, headers={"Authorization": value})
+            assert "pawl server token new" in answer["next"]
+        for path in ("/v1/health", "/openapi.json"):
+            response = await api.client.get(path, headers={"Authorization": ""})
+            assert response.status_code == 200
+
+    _run(tmp_path, scenario)
+
+
+def test_tokens_are_kept_as_digests_under_names_of_their_own(tmp_path):
+    """The database doesn't hold one; a name has one token."""
+
+    async def scenario(api):
+        token = await access.new_token(api.service.store, "ci", NOW_S)
+        assert await access.name_of(api.service.store, token) == "ci"
+        with pytest.raises(ConflictError):
+            await access.new_token(api.service.store, "ci", NOW_S)
+        with pytest.raises(InvalidError):
+            await access.new_token(api.service.store, "no name", NOW_S)
+        for file in (tmp_path / "server").iterdir():
+            assert file.is_dir() or token.encode() not in file.read_bytes()
+
+    _run(tmp_path, scenario)
+
+
+def test_devices_are_enrolled_once_and_listed_in_pages(tmp_path):
+    """The same again is fine, another key under the same id isn't."""
+
+    async def scenario(api):
+        names = [f"bench-{number}" for number in range(1, 6)]
+        for name in names:
+            await api.ask("POST", "/enrolments", 201, json=FakeFleetDevice(name=name).enrolment_file())
+        first = await api.ask("GET", "/devices?limit=3")
+        rest = await api.ask("GET", f"/devices?limit=3&after={first['next']}")
+        assert [one["device"] for one in first["devices"] + rest["devices"]] == names
+        assert rest["next"] is None
+        shown = await api.ask("GET", "/devices/bench-1")
+        assert shown == {**first["devices"][0], "refusals": []}
+        again = await api.ask("POST", "/enrolments", 409, json=BENCH.enrolment_file())
+        assert "bench-1 is enrolled with another" in again["detail"]
+        await api.ask("GET", "/devices/ghost", 404)
+
+    _run(tmp_path, scenario)
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"device": "Bench 1"}, "enrolment"),
+        ({"device": "x" * 64}, "device"),
+        ({"vendor": "zz"}, "vendor"),
+        ({"vendor": "00"}, "enrolment"),
+        ({"class": "é"}, "class"),
+        ({"partition": 64}, "partition"),
+        ({"partition": 10**400}, "partition"),
+        ({"report_key": {"x": "AAAA", "y": "!"}}, "report_key.y"),
+        ({"report_key": {"x": "", "y": ""}}, "enrolment"),
+        ({"report_key": None}, "report_key"),
+        ({"key": "private"}, "key"),
+    ],
+)
+def test_an_enrolment_that_cannot_be_names_its_field(tmp_path, change, field):
+    """And nothing is enrolled."""
+
+    async def scenario(api):
+        answer = await api.ask("POST", "/enrolments", 422, json={**BENCH.enrolment_file(), **change})
+        assert answer["field"] == field
+        assert (await api.ask("GET", "/devices"))["devices"] == []
+
+    _run(tmp_path, scenario)
+
+
+def test_releases_are_judged_like_devices_do(tmp_path):
+    """With the device's reason; found again by the beginning of the digest."""
+
+    async def scenario(api):
+        raw = make_release(api.fleet.keys, version=(1, 2), sequence=7)
+        imported = await api.ask("POST", "/releases", 201, content=raw)
+        assert (imported["version"], imported["sequence"], imported["published_at_s"]) == ("1.2", 7, None)
+        assert await api.ask("POST", "/releases", 201, content=raw) == imported
+        assert await api.ask("GET", f"/releases/{imported['digest'][:8]}") == imported
+        assert (await api.ask("GET", "/releases"))["releases"] == [imported]
+        await api.ask("GET", f"/releases/{imported['digest'][:5]}", 422)
+        await api.ask("GET", "/releases/AAAAAAAA", 404)
+        for content, says in (
+            (b"", "malformed"),
+            (make_release(make_keys()), "unauthorised"),
+            (raw[:-1], "("),
+        ):
+            refused = await api.ask("POST", "/releases", 422, content=content)
+            assert refused["field"] == "release" and says in refused["detail"]
+
+    _run(tmp_path, scenario)
+
+
+def test_bodies_are_bounded_whatever_length_they_announce(tmp_path):
+    """By the header if there is one, else while they come in."""
+
+    async def endless(chunks):
+        for _ in range(chunks):
+            yield b" " * 65536
+
+    async def scenario(api):
+        too_large = await api.ask("POST", "/releases", 413, content=bytes(BUNDLE_MAX_BYTES + 1))
+        assert str(BUNDLE_MAX_BYTES) in too_large["detail"]
+        await api.ask("POST", "/releases", 413, content=endless(1000))
+        await api.ask("POST", "/enrolments", 413, content=bytes(JSON_MAX_BYTES + 1))
+        json_type = {"Content-Type": "application/json"}
+        await api.ask("POST", "/enrolments", 413, content=endless(1000), headers=json_type)
+
+    _run(tmp_path, scenario)
+
+
+def test_a_rollout_from_creation_to_cancellation(tmp_path):
+    """Shown with its groups and devices; commands are idempotent, and refused where they make no sense."""
+
+    async def scenario(api):
+        digest = await api.prepare()
+        body = {"release": digest[:8], "groups": ["canary"], "name": "spring"}
+        created = await api.ask("POST", "/rollouts", 201, json=body)
+        assert (created["state"], created["release"]) == ("running", digest)
+        assert created["groups"][0]["waiting"] == 1
+        assert await api.ask("POST", "/rollouts", 201, json=body) == created
+        assert (await api.ask("GET", "/rollouts"))["rollouts"] == [created]
+        for command, state in (
+            ("pause", "paused"),
+            ("pause", "paused"),
+            ("resume", "running"),
+            ("cancel", "failed"),
+        ):
+            assert (await api.ask("POST", f"/rollouts/spring/{command}"))["state"] == state
+        refused = await api.ask("POST", f"/rollouts/{created['id']}/resume", 409)
+        assert refused["detail"] == "rollout spring is failed: it can't resume any more"
+        shown = await api.ask("GET", "/rollouts/spring")
+        assert shown["devices"] == [
+            {"device": "bench-1", "group": "canary", "progress": "waiting", "reason": ""}
+        ]
+        stream = await api.client.get("/v1/rollouts/spring/events")
+        (line,) = [line for line in stream.text.splitlines() if line.startswith("data: ")]
+        assert json.loads(line.removeprefix("data: "))["reason"] == "cancelled by an operator"
+
+    _run(tmp_path, scenario)
+
+
+def test_what_a_rollout_cannot_have_is_named(tmp_path):
+    """Groups, releases and names that aren't there or can't be."""
+
+    async def scenario(api):
+        digest = await api.prepare()
+        for change, status, field in (
+            ({"groups": []}, 422, "groups"),
+            ({"groups": ["canary", "canary"]}, 422, "groups"),
+            ({"groups": "canary"}, 422, "groups"),
+            ({"groups": ["nobody"]}, 404, None),
+            ({"release": "AAAAAA"}, 404, None),
+            ({"release": ""}, 422, "release"),
+            ({"name": "UPPER"}, 422, "name"),
+            ({"stages": 3}, 422, "stages"),
+        ):
+            body = {"release": digest, "groups": ["canary"], **change}
+            assert (await api.ask("POST", "/rollouts", status, json=body)).get("field") == field
+        await api.ask("PUT", "/groups/canary", 404, json={"devices": ["ghost"]})
+        await api.ask("PUT", "/groups/No", 422, json={"devices": []})
+        for path in ("/rollouts/none", "/rollouts/9", "/rollouts/" + "9" * 30, "/rollouts/none/events"):
+            await api.ask("GET", path, 404)
+        assert (await api.ask("GET", "/groups"))["groups"] == [{"name": "canary", "devices": ["bench-1"]}]
+
+    _run(tmp_path, scenario)
+
+
+def test_what_http_itself_refuses_is_a_problem_too(tmp_path):
+    """Unknown paths, methods, and bodies that are no JSON."""
+
+    async def scenario(api):
+        await api.ask("GET", "/nothing", 404)
+        await api.ask("DELETE", "/devices", 405)
+        json_type = {"Content-Type": "application/json"}
+        for content, status in ((b"", 422), (b"{", 422), (b"\xff", 400), (b"[" * 5000, 400)):
+            await api.ask("POST", "/enrolments", status, content=content, headers=json_type)
+
+    _run(tmp_path, scenario)
+
+
+def test_a_fault_of_ours_shows_no_traceback(tmp_path, caplog):
+    """It is logged, and the answer says no more than that."""
+
+    async def scenario(api):
+        (tmp_path / "server" / "releases").rmdir()
+        answer = await api.ask("POST", "/releases", 500, content=make_release(api.fleet.keys))
+        assert "Traceback" not in json.dumps(answer) and str(tmp_path) not in json.dumps(answer)
+        assert "a request failed" in caplog.text
+
+    _run(tmp_path, scenario)
+
+
+def test_the_description_names_every_path_and_asks_for_a_token(tmp_path):
+    """OpenAPI 3.1, with the scheme at every route but the health."""
+
+    async def scenario(api):
+        description = (await api.client.get("/openapi.json")).json()
+        assert description["openapi"].startswith("3.1")
+        paths = description["paths"]
+        assert set(paths) == {
+            "/v1/devices",
+            "/v1/devices/{device}",
+            "/v1/enrolments",
+            "/v1/releases",
+            "/v1/releases/{digest}",
+            "/v1/groups",
+            "/v1/groups/{name}",
+            "/v1/rollouts",
+            "/v1/rollouts/{rollout}",
+            *(f"/v1/rollouts/{{rollout}}/{name}" for name in ("pause", "resume", "cancel", "events")),
+            "/v1/health",
+        }
+        for path, methods in paths.items():
+            assert path == "/v1/health" or all("security" in one for one in methods.values())
+
+    _run(tmp_path, scenario)
+
+
+_JSON = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=20)),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=8), inner, max_size=3)
+    ),
+    max_leaves=6,
+)
+GOOD = {
+    "/enrolments": ("POST", BENCH.enrolment_file()),
+    "/rollouts": ("POST", {"release": "AAAAAAAA", "groups": ["x"], "name": "spring"}),
+    "/groups/x": ("PUT", {"devices": ["bench-1"]}),
+}
+_CHANGES = [(path, field) for path, (_, body) in GOOD.items() for field in (*body, "more")]
+
+
+@settings(deadline=None, max_examples=8, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
+@given(values=st.lists(_JSON, min_size=len(_CHANGES), max_size=len(_CHANGES)))
+def test_no_json_is_answered_with_a_fault_of_ours(values, tmp_path_factory):
+    """Whatever stands in a field: accepted, or refused as theirs."""
+
+    async def scenario(api):
+        for (path, field), value in zip(_CHANGES, values, strict=True):
+            method, body = GOOD[path]
+            # JSON's own writer: NaN and infinities too, which clients refuse to send.
+            content = json.dumps({**body, field: value}).encode()
+            headers = {"Content-Type": "application/json"}
+            response = await api.client.request(method, f"/v1{path}", content=content, headers=headers)
+            assert response.status_code < 500, (path, content, response.text)
+
+    _run(tmp_path_factory.mktemp("fuzz"), scenario)

@@ -1,0 +1,401 @@
+"""`pawl server run` as a process, its devices real MQTT clients: a rollout through SIGKILL, a clean stop, clear faults."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "server"))
+
+import paho.mqtt.client as paho
+from fleet_bench import FakeFleetDevice
+from paho.mqtt.enums import CallbackAPIVersion
+from release_factory import make_anchor, make_keys, make_release
+from typer.testing import CliRunner
+
+from pawl import codes, messages, topics, trust
+from pawl.ports.host.verifier import verify
+from pawl_server import configuration
+from pawl_server.mqtt.orphan import FILE_NAME as PID_FILE
+from pawl_tools import pki
+from pawl_tools.cli import app
+from pawl_tools.errors import ToolError
+
+WAIT_S = 20.0
+PAWL = Path(sys.executable).with_name("pawl")
+
+
+def free_ports(count):
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [one.getsockname()[1] for one in sockets]
+    for one in sockets:
+        one.close()
+    return ports
+
+
+class Site:
+    """A server's folder that `pawl server init` made, its process, and the operator's commands."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.server = folder / "server"
+        self.keys = make_keys()
+        self.ca = pki.create_authority("devices")
+        (folder / "ca").mkdir()
+        self.ca.write_pem(folder / "ca", "ca")
+        anchor_file = make_anchor(self.keys, ca=[self.ca.certificate_der()], server_names=("localhost",))
+        self.anchor = trust.load(anchor_file, verify)
+        (folder / "trust.cbor").write_bytes(anchor_file)
+        pki.write_private(folder / "director", self.keys.director.pem())
+        self.device_port, server_port, self.api_port = free_ports(3)
+        self.init_arguments = [
+            *("server", "init", self.server, "--trust", folder / "trust.cbor"),
+            *("--director", folder / "director", "--device-ca", folder / "ca"),
+            *("--device-port", self.device_port, "--server-port", server_port, "--api-port", self.api_port),
+        ]
+        self.process = None
+
+    def run(self, *arguments, code=0):
+        """Run a command, which must end with this code; return its output, or what it said of faults."""
+        credentials = {"PAWL_CREDENTIALS": str(self.server / "operator.toml")}
+        given = [str(one) for one in arguments]
+        done = CliRunner().invoke(app, given, env=credentials)
+        if isinstance(done.exception, ToolError):
+            assert done.exception.exit_code == code, done.exception
+            return str(done.exception)
+        if done.exception is not None and not isinstance(done.exception, SystemExit):
+            raise done.exception
+        assert done.exit_code == code, done.output
+        return done.stderr if code else done.stdout
+
+    def run_program(self, *arguments, code):
+        """Run a command as a process of its own; return what it said of faults."""
+        done = subprocess.run([PAWL, *map(str, arguments)], capture_output=True, text=True, check=False)
+        assert done.returncode == code, done
+        return done.stderr
+
+    def ask(self, *arguments):
+        """Return what a command prints as JSON."""
+        return json.loads(self.run(*arguments, "--json"))
+
+    def start(self):
+        """Start the server and wait until it says where it listens."""
+        self.process = subprocess.Popen(
+            [PAWL, "server", "run", self.server], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        lines = [self.process.stdout.readline() for _ in range(2)]
+        assert lines == [
+            f"devices: 127.0.0.1 port {self.device_port} (MQTT over TLS)\n",
+            f"API: http://127.0.0.1:{self.api_port}\n",
+        ], (lines, self.process.stdout.read())
+
+    def kill(self):
+        """End the server as a power cut does."""
+        self.process.send_signal(signal.SIGKILL)
+        self.process.communicate()
+
+    def stop(self, number=signal.SIGTERM):
+        """Stop the server; return what it said and its exit code."""
+        if self.process is None or self.process.returncode is not None:
+            return None
+        self.process.send_signal(number)
+        said, _ = self.process.communicate(timeout=WAIT_S)
+        return said, self.process.returncode
+
+    def broker_pid(self):
+        """Return the number of the broker's process."""
+        return int((self.server / "broker" / PID_FILE).read_text())
+
+    def release(self, **fields):
+        """Write a signed release; return its path."""
+        path = self.folder / "release.pawl"
+        path.write_bytes(make_release(self.keys, **fields))
+        return path
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """A running server that the tests of this file share."""
+    site = Site(tmp_path_factory.mktemp("site"))
+    site.run(*site.init_arguments)
+    site.start()
+    yield site
+    site.stop()
+
+
+class MqttDevice:
+    """A device's MQTT link that installs what it is offered: says so by a signed report after `reboot`."""
+
+    def __init__(self, site, name):
+        self.device = FakeFleetDevice(name=name)
+        self.offered = []
+        self.installs = 0
+        self._site = site
+        self._boots = 1
+        self._arrived = threading.Condition()
+        certificate, key = pki.issue(site.ca, name, days=2).write_pem(site.folder, name)
+        self._client = paho.Client(CallbackAPIVersion.VERSION2, client_id=name, clean_session=False)
+        self._client.tls_set(str(site.folder / "ca" / "ca.crt"), str(certificate), str(key))
+        self._client.reconnect_delay_set(1, 1)
+        self._client.on_connect = self._on_connect
+        self._client.on_message = self._on_message
+        self._client.connect("localhost", site.device_port)
+        self._client.loop_start()
+
+    def _on_connect(self, *_):
+        self._client.subscribe(self.device.offer_topic, 1)
+        self.hello()
+
+    def hello(self):
+        """Open the nonce of this boot."""
+        payload = self.device.hello(bytes([self._boots]) * 16, boots=self._boots)
+        self._client.publish(self.device.topic("hello"), payload, 1)
+
+    def _on_message(self, _client, _user, message):
+        with self._arrived:
+            if message.topic == self.device.offer_topic:
+                self.offered.append(messages.open_offer(message.payload, self._site.anchor.directors, verify))
+            self._arrived.notify_all()
+
+    def wait_for(self, action):
+        """Return the newest offer once it is of this action."""
+        with self._arrived:
+            assert self._arrived.wait_for(
+                lambda: self.offered and self.offered[-1].action == action, WAIT_S
+            ), [offer.action for offer in self.offered]
+            return self.offered[-1]
+
+    def install(self):
+        """Wait for an offer, reboot, and report the release as installed."""
+        offer = self.wait_for(codes.OFFER_INSTALL)
+        self.installs += 1
+        self._boots += 1
+        report = self.device.report(codes.EVENT_INSTALLED, boots=self._boots, digest=offer.digest)
+        self._client.publish(self.device.topic("report"), report, 1)
+        self.hello()
+
+    def fetch(self, topic):
+        """Return whether the broker has a retained message there."""
+        got = threading.Event()
+        self._client.message_callback_add(topic, lambda *_: got.set())
+        deadline = time.monotonic() + WAIT_S
+        while not got.wait(0.2) and time.monotonic() < deadline:
+            self._client.subscribe(topic, 1)  # again: the connection to the broker of before is gone
+        return got.is_set()
+
+    def close(self):
+        """Disconnect."""
+        self._client.disconnect()
+        self._client.loop_stop()
+
+
+def enroll(site, devices):
+    """Let devices in through the command, from files as provisioning writes them."""
+    paths = []
+    for device in devices:
+        path = site.folder / f"{device.device.name}.json"
+        path.write_text(json.dumps(device.device.enrolment_file()))
+        paths.append(path)
+    site.run("device", "enroll", *paths)
+
+
+def until(fact):
+    """Wait until something is so."""
+    deadline = time.monotonic() + WAIT_S
+    while not fact():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_a_rollout_through_kills_of_the_server(site):
+    """SIGKILL before the first group is done and again before the second: in order, everybody once, no report lost."""
+    devices = {name: MqttDevice(site, name) for name in ("kill-1", "kill-2", "kill-3")}
+    enroll(site, devices.values())
+    digest = site.ask("release", "import", site.release(sequence=3))["digest"]
+    site.run("group", "set", "canary", "kill-1")
+    site.run("group", "set", "production", "kill-2", "kill-3")
+    for device in devices.values():
+        device.hello()
+    groups = ("--group", "canary", "--group", "production")
+    site.ask("rollout", "create", "--release", digest[:10], *groups, "--name", "kills")
+    devices["kill-1"].wait_for(codes.OFFER_INSTALL)
+    site.kill()
+    # The broker lives on without its server, and keeps the report.
+    devices["kill-1"].install()
+    site.start()
+    devices["kill-2"].install()
+    site.kill()
+    site.start()
+    devices["kill-3"].install()
+    watched = site.run("rollout", "watch", "kills", "--json").splitlines()
+    assert json.loads(watched[-1])["state"] == "done"
+    shown = site.ask("rollout", "show", "kills")
+    assert [(one["device"], one["progress"]) for one in shown["devices"]] == [
+        (name, "succeeded") for name in devices
+    ]
+    assert [device.installs for device in devices.values()] == [1, 1, 1]
+    assert all(one.attempt in {None, 1} for device in devices.values() for one in device.offered)
+    for device in devices.values():
+        device.close()
+
+
+def test_a_broker_that_lost_everything_gets_it_again(site):
+    """Killed and emptied: the program starts it again, and what devices are asked to install is there."""
+    device = MqttDevice(site, "lost-1")
+    enroll(site, [device])
+    imported = site.ask("release", "import", site.release(sequence=4, version=(4,)))
+    site.run("group", "set", "lost", "lost-1")
+    site.ask("rollout", "create", "--release", imported["digest"], "--group", "lost", "--name", "lost")
+    device.hello()
+    offer = device.wait_for(codes.OFFER_INSTALL)
+    pid = site.broker_pid()
+    (site.server / "broker" / "mosquitto.db").unlink(missing_ok=True)
+    os.kill(pid, signal.SIGKILL)
+    until(lambda: site.broker_pid() != pid)
+    assert device.fetch(topics.release(offer.digest))
+    site.run("rollout", "cancel", "lost")
+    device.wait_for(codes.OFFER_NONE)
+    assert "cancelled by an operator" in site.run("rollout", "watch", "lost", code=1)
+    device.close()
+
+
+def test_commands_say_what_was_refused_and_why(site):
+    """One line with cause and next step; 1 refused, 2 unusable."""
+    path = site.release(sequence=5, version=(5,))
+    path.write_bytes(path.read_bytes()[:-1])
+    for arguments, code, says in (
+        (("release", "import", path), 1, "run `pawl verify`"),
+        (("release", "import", site.folder / "none"), 2, "No such file"),
+        (("device", "show", "gh/../ost"), 2, "is no name"),
+        (("device", "show", ""), 2, "is no name"),
+        (("device", "show", "gh%2Fost"), 1, "no device gh%2Fost is enrolled"),
+        (("device", "enroll", path), 2, "is no enrolment"),
+        (("group", "set", "x", "ghost"), 1, "no device ghost"),
+        (("rollout", "create", "--release", "AAAAAAAA", "--group", "x"), 1, "no release AAAAAAAA"),
+        (("rollout", "watch", "none"), 1, "no rollout none"),
+        (("rollout", "pause", "kills"), 1, "kills is done"),
+        (("server", "run", site.server), 2, "a server runs in"),
+        (("server", "token", "new", "operator", "--folder", site.server), 1, "choose another name"),
+        ((*site.init_arguments,), 2, "exists"),
+    ):
+        said = site.run(*arguments, code=code)
+        assert says in said and "\n" not in said, said
+
+
+def test_a_token_opens_the_interface_and_nothing_else_does(site, monkeypatch):
+    """From the environment; a wrong one, a readable file, or no server: unusable, and said so."""
+    token = site.run("server", "token", "new", "ci", "--folder", site.server).strip()
+    monkeypatch.setenv("PAWL_SERVER", f"http://127.0.0.1:{site.api_port}/")
+    monkeypatch.setenv("PAWL_TOKEN", token)
+    assert site.ask("release", "list")
+    monkeypatch.setenv("PAWL_TOKEN", token[:-1])
+    assert "no valid token" in site.run("release", "list", code=2)
+    monkeypatch.delenv("PAWL_TOKEN")
+    assert "belong together" in site.run("release", "list", code=2)
+    monkeypatch.setenv("PAWL_TOKEN", token)
+    monkeypatch.setenv("PAWL_SERVER", f"http://127.0.0.1:{free_ports(1)[0]}")
+    assert "does `pawl server run` run there?" in site.run("release", "list", code=2)
+    monkeypatch.setenv("PAWL_SERVER", "ftp://x")
+    assert "is no address" in site.run("release", "list", code=2)
+    monkeypatch.delenv("PAWL_SERVER")
+    monkeypatch.delenv("PAWL_TOKEN")
+    (site.server / "operator.toml").chmod(0o644)
+    assert "chmod 600" in site.run("release", "list", code=2)
+    (site.server / "operator.toml").chmod(0o600)
+
+
+def test_lists_are_tables_for_people(site):
+    """Names of columns, then a line each."""
+    assert site.run("device", "list").splitlines()[0].split()[:3] == ["device", "slot", "confirmed"]
+    assert site.run("release", "list").splitlines()[0].split()[:2] == ["digest", "version"]
+    assert any(line.startswith("canary") for line in site.run("group", "list").splitlines())
+    assert any("kills" in line and "3/3" in line for line in site.run("rollout", "list").splitlines())
+    assert "succeeded" in site.run("rollout", "show", "kills")
+    assert "partition" in site.run("device", "show", "kill-1")
+
+
+def test_it_stops_cleanly_and_takes_its_broker_along(site):
+    """At both signals, with exit code 0; the second start goes on with the same data, unless a port is taken."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        pid = site.broker_pid()
+        said, code = site.stop(number)
+        assert said.endswith("stopping\n") and code == 0
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+        site.start()
+    site.stop()
+    for port, says in (
+        (site.api_port, "for the API"),
+        (site.device_port, "is another broker running there?"),
+    ):
+        with socket.create_server(("127.0.0.1", port)):
+            said = site.run_program("server", "run", site.server, code=2)
+            assert said.startswith("pawl: ") and says in said and str(port) in said and said.count("\n") == 1
+
+
+def test_files_of_a_server_are_private(site):
+    """Settings, keys, token, database: for their owner alone, and no secret where it needn't be."""
+    settings = configuration.load(site.server)
+    for path in (
+        site.server / "server.toml",
+        site.server / "operator.toml",
+        settings.server.database,
+        settings.server.tls_key,
+        settings.broker.device_tls.key,
+    ):
+        assert path.stat().st_mode & 0o077 == 0, path
+    assert not list(site.server.rglob("director"))
+    token = (site.server / "operator.toml").read_text().split('"')[3]
+    assert token.encode() not in settings.server.database.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (("port = ", "port = 0 #"), "port"),
+        (('address = "127.0.0.1"', 'address = "0.0.0.0"'), "api.certificate and api.key"),
+        (('data = "data"', 'data = "data"\nretries = 3'), "retries is no setting"),
+        (('trust = "trust.cbor"', ""), "trust must be a text"),
+        (('trust = "trust.cbor"', 'trust = "none.cbor"'), "none.cbor"),
+        (("[api]", "[api"), "line"),
+    ],
+)
+def test_settings_that_can_not_be_are_named(site, change, says, tmp_path):
+    """In one line, before anything is started."""
+    text = (site.server / "server.toml").read_text()
+    assert change[0] in text
+    (tmp_path / "server.toml").write_text(text.replace(*change, 1))
+    for name in ("trust.cbor", "tls"):
+        (tmp_path / name).symlink_to(site.server / name)
+    said = site.run("server", "run", tmp_path, code=2)
+    assert says in said and "\n" not in said, said
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "says"),
+    [
+        ("--director", "{folder}/ca/ca.key", "director"),
+        ("--device-ca", "{folder}/other", "doesn't name the authority"),
+        ("--host", "updates.example", "is no address"),
+        ("--api-port", "8883", "must be different"),
+        ("--trust", "{folder}/director", "not a valid trust anchor"),
+    ],
+)
+def test_a_server_that_no_device_would_follow_is_not_made(tmp_path, option, value, says):
+    """Wrong director, wrong authority, unusable addresses: nothing is written."""
+    site = Site(tmp_path)
+    (tmp_path / "other").mkdir()
+    pki.create_authority("other").write_pem(tmp_path / "other", "ca")
+    arguments = [str(one) for one in site.init_arguments]
+    options = dict(zip(arguments[3::2], arguments[4::2], strict=True))
+    options |= {"--device-port": "8883", option: value.format(folder=tmp_path)}
+    said = site.run(*arguments[:3], *(one for pair in options.items() for one in pair), code=2)
+    assert says in said and "\n" not in said
+    assert not any(path.name.startswith((".server", "server")) for path in tmp_path.iterdir())
