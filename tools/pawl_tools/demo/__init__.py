@@ -33,6 +33,8 @@ def run(*, as_json: bool, keep: bool) -> bool:
             result = asyncio.run(_walk(Walk(site, screen), keep=keep))
         except (BrokerError, LinkError) as error:
             raise ToolError(str(error)) from None
+        finally:
+            screen.close()
     if as_json:
         print(json.dumps({"ok": result.is_good, **asdict(result)}, indent=2))
     return result.is_good

@@ -24,6 +24,9 @@ class Screen(Protocol):
     def summary(self, result: Result) -> None:
         """Show how it ended."""
 
+    def close(self) -> None:
+        """Give the terminal back; called once, whatever happened."""
+
 
 class JsonScreen:
     """Shows nothing: the result is printed as JSON."""
@@ -36,6 +39,9 @@ class JsonScreen:
 
     def summary(self, result: Result) -> None:
         """Show nothing."""
+
+    def close(self) -> None:
+        """Nothing to give back."""
 
 
 class PlainScreen:
@@ -62,6 +68,9 @@ class PlainScreen:
         for line in summary_lines(result):
             print(line)
 
+    def close(self) -> None:
+        """Nothing to give back."""
+
 
 class RichScreen(PlainScreen):
     """The same lines, with a table of the devices that changes in place below them."""
@@ -76,6 +85,8 @@ class RichScreen(PlainScreen):
         """Print a line above the table."""
         seconds = f"{time.monotonic() - self._started:5.1f} s"
         self._console.print(f"[dim]{seconds}[/]  [bold]{who:<10}[/]  {text}", highlight=False)
+        if who in self._doing:
+            self.device(who, text)
 
     def device(self, name: str, doing: str) -> None:
         """Change the device's row."""
@@ -88,8 +99,12 @@ class RichScreen(PlainScreen):
 
     def summary(self, result: Result) -> None:
         """End the table and print the verdict."""
-        self._live.stop()
+        self.close()
         super().summary(result)
+
+    def close(self) -> None:
+        """End the table; again does nothing."""
+        self._live.stop()
 
 
 def rich_screen() -> RichScreen | None:

@@ -209,3 +209,4 @@ class Walk:
             is_same = seen is not None and seen.ratchet is not None and seen.ratchet.digest == digest
             if is_same and watched.version == "2":
                 self.result.unmoved.append(name)
+                self.screen.device(name, "boots blinky 2 again, confirmed")
