@@ -175,6 +175,9 @@ class Agent:
         signature = self.port.sign(self.identity.report_key, message)
         signed = cose.write_sign1(codes.ALG_ESP256, content, signature, False)
         await session.client.publish(self._up("report"), signed)
+        self.port.log(
+            "reported %d.%d event %d reason %d" % (self.boot_counter.value, self._reports, event, reason)
+        )
 
     async def _idle(self):
         session = await self._online()
