@@ -1,10 +1,11 @@
-.PHONY: help setup demo test check clean
+.PHONY: help setup demo test check bench clean
 
 help:
 	@echo 'make setup   install what is missing, make .venv, build MicroPython'
 	@echo 'make demo    an update and three attacks, on this machine'
 	@echo 'make test    every test'
 	@echo 'make check   linters, types, import rules, device code through mpy-cross'
+	@echo 'make bench   what it costs, beside references measured in the same run'
 	@echo 'make clean   remove .venv and build (the cache of MicroPython stays)'
 
 setup:
@@ -18,6 +19,9 @@ test:
 
 check:
 	@scripts/check
+
+bench:
+	@scripts/bench
 
 clean:
 	@scripts/clean

@@ -28,7 +28,7 @@ _STAGE0 = (
 class Device:
     """One device: a flash file and the MicroPython process that runs from it.
 
-    `on_line` is called with each line of its console, from the thread that reads it.
+    `on_line` is called with each line of its console, from the thread that reads it. `heap` may be set before it starts.
     """
 
     def __init__(
@@ -42,6 +42,7 @@ class Device:
         if not (folder / "flash.bin").is_file():
             raise ToolError(f"{folder} has no flash.bin: `pawl provision` makes one")
         self.folder = folder
+        self.heap = HEAP
         self._agent = agent
         self._toolchain = toolchain
         self._on_line = on_line
@@ -57,7 +58,7 @@ class Device:
             flash=str((self.folder / "flash.bin").resolve()),
             watchdog=watchdog,
         )
-        return [str(self._toolchain.micropython), "-X", f"heapsize={HEAP}", "-c", code]
+        return [str(self._toolchain.micropython), "-X", f"heapsize={self.heap}", "-c", code]
 
     def power_on(self) -> None:
         """Start the device and keep it running."""
