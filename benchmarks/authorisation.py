@@ -21,10 +21,11 @@ from pawl import trust as device_trust
 from pawl.ports.host.verifier import verify
 from pawl_server.signing import load_director
 from pawl_tools import keys, release, trust
-from pawl_tools.demo import DEVICE, blinky
+from pawl_tools.demo.applications import blinky
 from pawl_tools.site import CLASS, VENDOR
 from pawl_tools.toolchain import Toolchain
 
+_DEVICE = "bench-1"
 _GOALS_BYTES = {1: 500, 2: 600}
 _SIGNER_COUNT = 3
 _ANCHOR_S = 365 * 86400
@@ -85,7 +86,7 @@ def _offer(folder: Path, anchor: device_trust.Anchor, digest: bytes) -> bytes:
     reference = (anchor.version, anchor.digest)
     nonce = os.urandom(messages.NONCE_BYTES)
     offer = messages.Offer(
-        DEVICE, nonce, 1, int(time.time()), reference, codes.OFFER_INSTALL, digest, 1, None
+        _DEVICE, nonce, 1, int(time.time()), reference, codes.OFFER_INSTALL, digest, 1, None
     )
     signed = load_director(folder / "director", anchor.directors).sign_offer(offer)
     messages.open_offer(signed, anchor.directors, verify)

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pawl
 from pawl_server.domain.fleet import AssignmentState
-from pawl_tools import demo, launcher, pack, provision
+from pawl_tools import launcher, pack, provision
+from pawl_tools.demo.applications import blinky
 from pawl_tools.errors import ToolError
 from pawl_tools.site import HOST, Site, read_enrolment
 from pawl_tools.toolchain import Toolchain
@@ -57,8 +58,8 @@ class Fleet:
     def __init__(self, folder: Path, programs: Toolchain) -> None:
         self.site = Site(folder, programs, int(time.time()))
         self._folder = folder
-        self._factory = self.site.release(demo.blinky(1, programs), 1, (1,))
-        self._release = self.site.release(demo.blinky(2, programs), 2, (2,))
+        self._factory = self.site.release(blinky(1, programs), 1, (1,))
+        self._release = self.site.release(blinky(2, programs), 2, (2,))
         self._digest = b""
 
     async def start(self) -> None:

@@ -17,7 +17,8 @@ from pawl.session import Session
 AGENT_PROFILE = const(1)
 _ENCODINGS = const(3)  # bit field: `none`, `deflate`
 _CHECK_IN_S = const(3600)
-_REPEAT_S = const(60)
+_REPEAT_FIRST_S = const(4)
+_REPEAT_MAX_S = const(64)
 _VERIFY_DEADLINE_MS = const(120000)
 _PAUSE_MAX_S = const(300)
 
@@ -42,6 +43,7 @@ class Agent:
         self.refusals = {}
         self._reports = 0
         self._pause_s = 1
+        self._repeat_s = _REPEAT_FIRST_S
         self._has_told_boot = False
         self.state = lifecycle.VERIFY if self._is_trial() else lifecycle.IDLE
         self._started_ms = port.ticks_ms()
@@ -115,6 +117,7 @@ class Agent:
             self._has_told_boot = True
         self.offers.open(self.port.random(messages.NONCE_BYTES))
         self._checked_in_ms = self.port.ticks_ms()
+        self._repeat_s = _REPEAT_FIRST_S
         await self._say_hello(session)
         if not self._is_unwell():
             self.boot_counter.note_well()
@@ -202,7 +205,7 @@ class Agent:
     def _patience_s(self):
         """Return how long to wait for an offer: an unanswered hello is repeated, an answered one is made anew."""
         if not self.offers.is_answered():
-            return _REPEAT_S
+            return self._repeat_s
         past_s = self.port.ticks_diff(self.port.ticks_ms(), self._checked_in_ms) // 1000
         return max(1, _CHECK_IN_S - past_s)
 
@@ -219,6 +222,7 @@ class Agent:
         if self.offers.is_answered():
             await self._check_in(session)
         else:
+            self._repeat_s = min(2 * self._repeat_s, _REPEAT_MAX_S)
             await self._say_hello(session)
 
     def _count(self, reason):

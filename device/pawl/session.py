@@ -99,7 +99,7 @@ class Session:
             await self._wait(lambda: not self._handlers, self.answer_timeout_s)
         finally:
             self._handlers.clear()
-        await self.client.unsubscribe(topics)
+        await self.client.send_unsubscribe(topics)  # nobody has to wait for the answer
 
     async def fetch_one(self, topic, most):
         """Return one retained message of at most `most` bytes as a copy."""

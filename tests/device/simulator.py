@@ -73,7 +73,7 @@ class Client:
                 await self.broker.on_fetch(topic)
             await self.on_message(topic, memoryview(self.broker.retained[topic]), True)
 
-    async def unsubscribe(self, filters):
+    async def send_unsubscribe(self, filters):
         """Nothing is delivered later anyway."""
 
     async def publish(self, topic, payload, qos=1):
