@@ -120,7 +120,7 @@ class Fleet:
         self.start_server()
 
     def end_broker(self):
-        """Stop it; the server starts another one. (Killed, it would lose what it acknowledged since its last save.)"""
+        """Stop it; the server starts another one. Killed, it would lose what it acknowledged since its last save."""
         os.kill(int((self.server / "broker" / PID_FILE).read_text()), signal.SIGTERM)
 
     def close(self):
