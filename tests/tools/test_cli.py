@@ -260,3 +260,13 @@ def test_help_is_quick():
         subprocess.run([Path(sys.executable).with_name("pawl"), "--help"], capture_output=True, check=True)
         times.append(time.monotonic() - started)
     assert min(times) < 0.3
+
+
+def test_what_was_made_as_json(bench, tmp_path):
+    """Commands that make files tell their names to a machine too."""
+    made = json.loads(pawl("keys", "new", tmp_path / "key", "--json"))
+    assert made == {"private": str(tmp_path / "key"), "public": str(tmp_path / "key.pub")}
+    packed = json.loads(pawl("pack", BLINKY / "1", "-o", tmp_path / "x.romfs", "--json"))
+    assert packed["bytes"] == (tmp_path / "x.romfs").stat().st_size
+    authority = json.loads(pawl("ca", "new", tmp_path / "ca", "--json"))
+    assert Path(authority["certificate"]).exists()

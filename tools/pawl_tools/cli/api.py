@@ -2,17 +2,16 @@
 
 import json as json_format
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-import typer
-
+from pawl_tools.cli import files
 from pawl_tools.errors import ToolError
 
 if TYPE_CHECKING:
     from pawl_tools.fleet_client import FleetClient
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON")]
+Json = files.Json
 
 
 def connect() -> "FleetClient":

@@ -2,9 +2,13 @@
 
 import json
 from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from pawl_tools.errors import ToolError
 
+Json = Annotated[bool, typer.Option("--json", help="Print JSON")]
 FILE_MAX_BYTES = 64 * 1024 * 1024
 
 
@@ -38,3 +42,8 @@ def show(facts: dict[str, object], *, as_json: bool) -> None:
     for name, value in facts.items():
         text = ", ".join(str(item) for item in value) if isinstance(value, list) else value
         print(f"{name:<{width}}  {text}")
+
+
+def done(text: str, facts: dict[str, object], *, as_json: bool) -> None:
+    """Print what was made: a line for people, or its facts as JSON."""
+    print(json.dumps(facts, indent=2) if as_json else text)

@@ -29,6 +29,8 @@ def provision(
     devices: Annotated[Path | None, typer.Option(help="File of device ids, one a line")] = None,
     count: Annotated[int | None, typer.Option(help="How many devices, numbered from 1")] = None,
     prefix: Annotated[str, typer.Option(help="What their ids begin with, for --count")] = "device-",
+    *,
+    json: files.Json = False,
 ) -> None:
     """Make devices: flash images with identity, trust anchor and factory release, each whole or not at all."""
     from pawl_tools import pki
@@ -42,9 +44,14 @@ def provision(
     )
     if device is not None:
         maker.make(folder, device)
-        print(f"{folder}: flash.bin (private), enrolment.json (for the server)")
+        facts: dict[str, object] = {"folder": str(folder), "devices": ids}
+        files.done(f"{folder}: flash.bin (private), enrolment.json (for the server)", facts, as_json=json)
         return
-    if not maker.make_all(folder, ids):
+    made = maker.make_all(folder, ids)
+    summary = f"{folder}: {len(made)} of {len(ids)} devices provisioned, each with flash.bin (private)"
+    hint = f"\nnext: pawl device enroll {folder}/*/enrolment.json" if made else ""
+    files.done(summary + hint, {"folder": str(folder), "devices": made}, as_json=json)
+    if len(made) < len(ids):
         raise typer.Exit(1)
 
 
@@ -64,21 +71,16 @@ class _Maker:
         plan = provisioning.plan_for(self._release, device=device, host=self._host, port=self._port)
         provisioning.provision(folder, plan, self._anchor_file, self._release, self._ca)
 
-    def make_all(self, folder: Path, ids: list[str]) -> bool:
-        """Make devices, say which could not be made, and return whether all could."""
-        failed = 0
+    def make_all(self, folder: Path, ids: list[str]) -> list[str]:
+        """Make devices, say which could not be made, and return those that could."""
+        made = []
         for device in ids:
             try:
                 self.make(folder / device, device)
+                made.append(device)
             except ToolError as error:
-                failed += 1
                 print(f"{device}: not provisioned: {error}", file=sys.stderr)
-        print(
-            f"{folder}: {len(ids) - failed} of {len(ids)} devices provisioned, each with flash.bin (private)"
-        )
-        if failed < len(ids):
-            print(f"next: pawl device enroll {folder}/*/enrolment.json")
-        return not failed
+        return made
 
 
 def _ids(device: str | None, devices: Path | None, count: int | None, prefix: str) -> list[str]:

@@ -21,6 +21,8 @@ _COUNTER_MAX = 2**32
 def pack(
     folder: Annotated[Path, typer.Argument(help="Application: a folder with main.py")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Where the ROMFS image goes")],
+    *,
+    json: files.Json = False,
 ) -> None:
     """Compile an application and pack it into a ROMFS image; the same folder gives the same bytes."""
     from pawl_tools import pack as packing
@@ -28,7 +30,7 @@ def pack(
 
     image = packing.pack_application(folder, toolchain.find())
     files.write(out, image)
-    print(f"{out}: {len(image)} bytes")
+    files.done(f"{out}: {len(image)} bytes", {"file": str(out), "bytes": len(image)}, as_json=json)
 
 
 @app.command()
@@ -41,6 +43,8 @@ def sign(
     vendor: Annotated[str, typer.Option(help="Vendor's domain name, or a UUID")],
     device_class: Annotated[str, typer.Option("--class", help="Device class within the vendor, or a UUID")],
     epoch: Annotated[int, typer.Option(help="Epoch: raising it stops every release before")] = 0,
+    *,
+    json: files.Json = False,
 ) -> None:
     """Sign an image as a release; the same input gives the same bytes."""
     from pawl_tools import identifiers, keys, release
@@ -56,14 +60,14 @@ def sign(
     )
     bundle = release.build(files.read(image), statement, [keys.FileSigner(path) for path in key])
     files.write(out, bundle)
-    print(f"{out}: {len(bundle)} bytes")
+    files.done(f"{out}: {len(bundle)} bytes", {"file": str(out), "bytes": len(bundle)}, as_json=json)
 
 
 @app.command()
 def show(
     path: Annotated[Path, typer.Argument(help="Release (*.pawl)")],
     *,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON")] = False,
+    json: files.Json = False,
 ) -> None:
     """Print what a release says of itself. Checks no signature: `pawl verify` does."""
     from pawl import suit
@@ -104,7 +108,7 @@ def verify(
         str | None, typer.Option("--class", help="Class of the device within the vendor, or a UUID")
     ] = None,
     *,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON")] = False,
+    json: files.Json = False,
 ) -> None:
     """Run the device's verifier: exit 0 accepted, 1 refused (with the reason), 2 unusable arguments or files."""
     from pawl.errors import PawlError

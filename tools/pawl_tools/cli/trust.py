@@ -31,6 +31,8 @@ def init(
     server_name: Annotated[list[str], typer.Option(help="Name in the broker's certificate")],
     threshold: Annotated[int, typer.Option(help="How many release keys must sign")] = 1,
     days: Annotated[int, typer.Option(help="Days until it expires for new installs")] = 365,
+    *,
+    json: files.Json = False,
 ) -> None:
     """Make version 1, signed by all root keys given, all of which must sign its successor."""
     from pawl import codes
@@ -53,14 +55,14 @@ def init(
         server_names=server_name,
     )
     files.write(out, trust.build(plan, roots))
-    print(f"{out}: version 1")
+    files.done(f"{out}: version 1", {"file": str(out), "version": 1}, as_json=json)
 
 
 @app.command()
 def show(
     path: Annotated[Path, typer.Argument(help="Anchor file")],
     *,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON")] = False,
+    json: files.Json = False,
 ) -> None:
     """Check an anchor file as a device does, and print what it says."""
     from pawl_tools import trust
