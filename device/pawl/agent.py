@@ -18,6 +18,7 @@ AGENT_PROFILE = const(1)
 _ENCODINGS = const(3)  # bit field: `none`, `deflate`
 _CHECK_IN_S = const(3600)
 _REPEAT_FIRST_S = const(4)
+_DELAY_MAX_S = const(86400)
 _REPEAT_MAX_S = const(64)
 _VERIFY_DEADLINE_MS = const(120000)
 _PAUSE_MAX_S = const(300)
@@ -48,6 +49,7 @@ class Agent:
         self.state = lifecycle.VERIFY if self._is_trial() else lifecycle.IDLE
         self._started_ms = port.ticks_ms()
         self._checked_in_ms = self._started_ms
+        self._accepted_ms = self._started_ms
 
     def _is_trial(self):
         if self.running == codes.RUNNING_RECOVERY:
@@ -190,7 +192,11 @@ class Agent:
                 await self._ask_again(session)
             else:
                 self._take(raw)
-        if self.offers.is_job_open:
+        elif self._delay_left_s():
+            raw = await session.next_offer(self._delay_left_s())
+            if raw is not None:
+                self._take(raw)
+        if self.offers.is_job_open and not self._delay_left_s():
             return lifecycle.OFFERED
         return lifecycle.RECOVERED if self._has_recovered() else lifecycle.NOTHING
 
@@ -201,6 +207,14 @@ class Agent:
             return False
         self.boot_counter.note_well()
         return True
+
+    def _delay_left_s(self):
+        """Return how long the current offer still wants its start put off: a fleet must not come all at once."""
+        offer = self.offers.current
+        if offer is None or not self.offers.is_job_open or not self.offers.is_answered():
+            return 0
+        past_s = self.port.ticks_diff(self.port.ticks_ms(), self._accepted_ms) // 1000
+        return max(0, min(offer.delay_s or 0, _DELAY_MAX_S) - past_s)
 
     def _patience_s(self):
         """Return how long to wait for an offer: an unanswered hello is repeated, an answered one is made anew."""
@@ -213,6 +227,7 @@ class Agent:
         """Follow an offer, or count why not: then the one before it still stands."""
         try:
             self.offers.accept(raw)
+            self._accepted_ms = self.port.ticks_ms()
             self._pause_s = 1
         except OfferError as error:
             self._count(error.code)

@@ -92,6 +92,8 @@ class Port:
         self.broker = broker
         self.lines = []
         self.drawn = 0
+        self.now_ms = 0
+        self.step_ms = 0
 
     def random(self, count):
         """Return bytes that differ each time."""
@@ -99,8 +101,9 @@ class Port:
         return bytes([self.drawn & 255]) * count if count > 1 else b"\x00"
 
     def ticks_ms(self):
-        """Stand still."""
-        return 0
+        """Return the test's time: it stands still unless `step_ms` says how far each look moves it."""
+        self.now_ms += self.step_ms
+        return self.now_ms
 
     def ticks_diff(self, one, other):
         """Subtract."""

@@ -304,6 +304,19 @@ def test_hold_counts_whatever_anchor_it_names():
     assert refused(world) == codes.REASON_NO_OFFER
 
 
+def test_a_start_delay_is_kept():
+    """While it lasts nothing is fetched; when it is over the job begins."""
+    world = World()
+    world.publish(factory.release(sequence=2, version=(2,)))
+    world.changes = {"delay_s": 60}
+    world.run()
+    assert (world.is_reset, world.broker.fetched) == (False, [])
+    world.changes = {"delay_s": 1}
+    world.port.step_ms = 600
+    world.run(timeout_s=4)
+    assert world.is_reset
+
+
 def test_a_release_that_is_gone_does_not_hold_the_device():
     """With the envelope missing on the broker, the next offer is read and followed."""
     Session.answer_timeout_s = 0.05
