@@ -6,7 +6,7 @@ Checks signature and image digest at every boot; no verdict is kept. Needs no cl
 from pawl import boot, codes, suit
 from pawl.compat import const
 from pawl.errors import PawlError, ManifestError, StorageError
-from pawl.ratchet import Reading, Release, epoch, floor, higher, merge
+from pawl.ratchet import Reading, epoch, floor, higher, merge, release_of
 
 _ROUNDS_MAX = const(16)  # each round writes a mark; a slot has fewer
 
@@ -58,13 +58,7 @@ class Candidate:
         """Return what the ratchet would hold if this were confirmed, or None."""
         if self.manifest is None:
             return None
-        image = self.manifest.image
-        return Release(
-            self.manifest.sequence_number,
-            self.status.digest,
-            self.manifest.version,
-            (image.digest, image.size),
-        )
+        return release_of(self.manifest, self.status.digest)
 
     def sequence_of(self, digest):
         """Return the sequence number of this release, if it is the one that was read at boot."""
@@ -81,17 +75,11 @@ class Candidate:
         if self.manifest is None:
             return
         try:
-            suit.execute(self.manifest, self.manifest.validate, ids, self._match)
+            suit.execute(self.manifest, self.manifest.validate, ids, self.slot.match)
             if epoch(self.manifest.sequence_number) < epoch(accepted.sequence):
                 raise ManifestError(codes.REASON_EPOCH_LOW, "epoch below the ratchet's")
         except PawlError as error:
             self.fault = error.code
-
-    def _match(self, effect):
-        parameters = effect.parameters
-        return self.slot.image_matches(
-            parameters[codes.PARAMETER_IMAGE_DIGEST], parameters[codes.PARAMETER_IMAGE_SIZE]
-        )
 
     def facts(self, recorded):
         """Return SlotFacts from the marks as they are now; `recorded` is R as the ratchet's cells hold it."""

@@ -182,12 +182,6 @@ class Reader:
             raise malformed("simple value out of the profile")
         return None if argument == _NULL else argument == _TRUE
 
-    def skip(self):
-        """Read any item; return its encoded bytes, head included, as a slice of the buffer."""
-        start = self.pos
-        self.value()
-        return self.buf[start : self.pos]
-
     def skip_tagged(self):
         """Read any item behind one tag; return its encoded bytes as a slice of the buffer."""
         start = self.pos

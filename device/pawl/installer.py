@@ -8,7 +8,7 @@ from collections import namedtuple
 
 from pawl import bundle, cbor, codes, index, policy, suit, topics
 from pawl.errors import ManifestError
-from pawl.ratchet import Release
+from pawl.ratchet import release_of
 from pawl.session import WINDOW
 
 
@@ -27,8 +27,7 @@ def examine(raw, digest, loader, room):
         manifest = _fitting(envelope, loader.identity.ids, room)
     except ManifestError as error:
         return Evidence(None, None, None, codes.REASON_OK, error.code)
-    image = manifest.image
-    release = Release(manifest.sequence_number, digest, manifest.version, (image.digest, image.size))
+    release = release_of(manifest, digest)
     return Evidence(manifest, release, kept, codes.REASON_OK, codes.REASON_OK)
 
 
@@ -141,16 +140,10 @@ class Job:
         Returns the reason if it must not be tried.
         """
         manifest = self.evidence.manifest
-        suit.execute(manifest, manifest.validate, self.loader.identity.ids, self._match)
+        suit.execute(manifest, manifest.validate, self.loader.identity.ids, self.slot.match)
         self.slot.mark_written()
         decision = self.decide(has_offer)
         if decision.action == policy.REFUSE:
             return decision.reason
         self.slot.mark_pending()
         return codes.REASON_OK
-
-    def _match(self, effect):
-        parameters = effect.parameters
-        return self.slot.image_matches(
-            parameters[codes.PARAMETER_IMAGE_DIGEST], parameters[codes.PARAMETER_IMAGE_SIZE]
-        )

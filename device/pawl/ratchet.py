@@ -26,6 +26,12 @@ def epoch(sequence):
     return sequence >> 32
 
 
+def release_of(manifest, digest):
+    """Return what R becomes when the release of this manifest is confirmed."""
+    image = manifest.image
+    return Release(manifest.sequence_number, digest, manifest.version, (image.digest, image.size))
+
+
 def floor(sequence):
     """Return the ratchet of a device that was only provisioned."""
     return Release(sequence, None, None, None)

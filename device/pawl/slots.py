@@ -140,6 +140,13 @@ class Slot:
             self.image.erase(offset, codes.BLOCK_BYTES)
         self.image.program(offset, block)
 
+    def match(self, effect):
+        """Answer the image-match that a manifest asks for (`suit.execute`)."""
+        parameters = effect.parameters
+        return self.image_matches(
+            parameters[codes.PARAMETER_IMAGE_DIGEST], parameters[codes.PARAMETER_IMAGE_SIZE]
+        )
+
     def image_matches(self, digest, size):
         """Return whether the image's first `size` bytes have this SHA-256."""
         return size <= self.image.size and sha256(self.image.view(0, size)) == digest

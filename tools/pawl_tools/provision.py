@@ -8,10 +8,6 @@ import base64
 import json
 import os
 import re
-import shutil
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +21,7 @@ from pawl.storage import Storage
 from pawl.trust import Anchor
 from pawl_tools import pki, trust
 from pawl_tools.errors import ToolError
+from pawl_tools.new_folder import new_folder
 
 DEVICE_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 CERTIFICATE_DAYS = 3650
@@ -76,29 +73,9 @@ def provision(folder: Path, plan: DevicePlan, anchor_file: bytes, release: bytes
         "floor": {codes.IMAGE_APP: factory.manifest.sequence_number},
     }
     image = flash_image(values, factory)
-    with _new_folder(folder) as partial:
+    with new_folder(folder, "a device is provisioned once") as partial:
         pki.write_private(partial / "flash.bin", image)
         (partial / "enrolment.json").write_text(json.dumps(_enrolment(plan, report_key), indent=2) + "\n")
-
-
-@contextmanager
-def _new_folder(folder: Path) -> Iterator[Path]:
-    """Give a folder beside the one wanted, which takes its place when it is complete."""
-    # A rename would replace a folder that is there and empty.
-    if folder.exists():
-        raise ToolError(f"{folder} exists: a device is provisioned once, choose another folder")
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    except OSError as error:
-        raise ToolError(f"cannot make {folder}: {error.strerror}") from None
-    try:
-        yield partial
-        partial.rename(folder)
-    except OSError as error:
-        raise ToolError(f"cannot write {folder}: {error.strerror}") from None
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
 
 
 def _factory_release(raw: bytes, anchor: Anchor) -> bundle.Bundle:

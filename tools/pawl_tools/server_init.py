@@ -7,8 +7,6 @@ side is made here and serves for nothing else. The director's key stays where it
 import asyncio
 import ipaddress
 import json
-import shutil
-import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +19,7 @@ from pawl_server.signing import DirectorKeyError, load_director
 from pawl_server.store import Store
 from pawl_tools import credentials, pki, trust
 from pawl_tools.errors import ToolError
+from pawl_tools.new_folder import new_folder
 
 FIRST_OPERATOR = "operator"
 CERTIFICATE_DAYS = 3650
@@ -57,19 +56,8 @@ def init(folder: Path, plan: InitPlan) -> None:
     anchor = trust.load(plan.anchor_file)
     _require_director(plan.director_key, anchor)
     ca = _device_ca(plan.device_ca, anchor)
-    if folder.exists():
-        raise ToolError(f"{folder} exists: a server is made once, choose another folder")
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    except OSError as error:
-        raise ToolError(f"cannot make {folder}: {error.strerror}") from None
-    try:
+    with new_folder(folder, "a server is made once") as partial:
         _fill(partial, plan, anchor, ca)
-        partial.rename(folder)
-    except BaseException:
-        shutil.rmtree(partial)
-        raise
 
 
 def _fill(folder: Path, plan: InitPlan, anchor: Anchor, ca: pki.Identity) -> None:

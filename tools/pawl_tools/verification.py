@@ -70,15 +70,15 @@ def judge(raw: bytes, anchor: Anchor, device: DeviceState) -> Accepted:
     release = bundle.open_bundle(raw, anchor, verify)
     manifest = release.manifest
     _require_fitting(manifest, device)
-    image = manifest.image
-    wanted = ratchet.Release(
-        manifest.sequence_number, release.envelope.digest, manifest.version, (image.digest, image.size)
-    )
+    wanted = ratchet.release_of(manifest, release.envelope.digest)
     decision = policy.decide(_facts(wanted, device))
     if decision.action == policy.REFUSE:
         raise ManifestError(decision.reason, "refused by the install policy, row " + str(decision.row))
     return Accepted(
-        digest=wanted.digest, sequence=wanted.sequence, version=tuple(manifest.version), size=image.size
+        digest=wanted.digest,
+        sequence=wanted.sequence,
+        version=tuple(manifest.version),
+        size=manifest.image.size,
     )
 
 

@@ -1,7 +1,5 @@
 """The unix board's flash: a file that is written by the rules of NOR, and read through a mapping."""
 
-import os
-
 from pawl.flash import check_program
 from pawl.ports.unix import layout
 
@@ -37,8 +35,3 @@ class FileFlash:
         self.file.seek(offset)
         self.file.write(data)
         self.file.flush()
-
-
-def size_of(path):
-    """Return the size of a file in bytes."""
-    return os.stat(path)[6]
