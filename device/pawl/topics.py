@@ -26,3 +26,8 @@ def index(digest) -> str:
 def block(digest, variant, number) -> str:
     """Return where one block is retained, under the digest of its index."""
     return "pawl/b/%s/%d/%d" % (b64u(digest), variant, number)
+
+
+def anchor(version) -> str:
+    """Return where the trust anchor document of this version is retained."""
+    return "pawl/k/%d" % version

@@ -56,13 +56,41 @@ def load(file, verify) -> "Anchor":
     Raises:
         TrustError: with the reason; nothing of the file may be used.
     """
-    try:
-        content, blocks = _split(file)
-        anchor = _parse(content)
-        anchor.root.require(blocks, content, codes.AAD_ANCHOR, verify)
-    except ManifestError as error:
-        raise TrustError(codes.REASON_ANCHOR_INVALID, error.detail) from None
+    content, blocks = _opened(_split, file)
+    anchor = _opened(_parse, content)
+    _require_signed(anchor.root, blocks, content, verify)
     return anchor
+
+
+def successor(current, file, verify) -> "Anchor":
+    """Return the Anchor that follows `current`: the next version, signed by the root thresholds of both (docs/architecture.md, Trust anchor document).
+
+    Nothing of the document is parsed before the root of `current` signed it. Expiry is never asked.
+
+    Raises:
+        TrustError: with the reason; `current` still stands.
+    """
+    content, blocks = _opened(_split, file)
+    _require_signed(current.root, blocks, content, verify)
+    anchor = _opened(_parse, content)
+    if anchor.version != current.version + 1:
+        raise TrustError(codes.REASON_ANCHOR_VERSION, "version %d does not follow" % anchor.version)
+    _require_signed(anchor.root, blocks, content, verify)
+    return anchor
+
+
+def _opened(read, raw):
+    try:
+        return read(raw)
+    except ManifestError as error:
+        raise invalid(error.detail) from None
+
+
+def _require_signed(root, blocks, content, verify):
+    try:
+        root.require(blocks, content, codes.AAD_ANCHOR, verify)
+    except ManifestError as error:
+        raise TrustError(codes.REASON_ANCHOR_UNSIGNED, error.detail) from None
 
 
 def _split(file):

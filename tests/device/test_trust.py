@@ -93,7 +93,7 @@ def test_every_element_is_required():
 def test_its_own_root_must_have_signed():
     """Signed by nobody of the root set, the document is nothing."""
     for signers in ((STRANGER,), (RELEASE,)):
-        assert refused(load, factory.anchor_values(), signers) == codes.REASON_ANCHOR_INVALID
+        assert refused(load, factory.anchor_values(), signers) == codes.REASON_ANCHOR_UNSIGNED
     assert load(factory.anchor_values(), (STRANGER, ROOT)).version == 1
 
 
@@ -105,7 +105,8 @@ def test_every_flipped_byte_and_truncation_is_refused():
     for place in range(0, len(file), 7):
         changed = bytearray(file)
         changed[place] ^= 0x41
-        assert refused(trust.load, bytes(changed), verify) == codes.REASON_ANCHOR_INVALID, place
+        reasons = (codes.REASON_ANCHOR_INVALID, codes.REASON_ANCHOR_UNSIGNED)
+        assert refused(trust.load, bytes(changed), verify) in reasons, place
 
 
 def test_too_large_a_file_is_refused_unread():
