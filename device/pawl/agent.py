@@ -7,15 +7,15 @@ action is tried again after a pause that grows. Nothing is decided here that `of
 import asyncio
 import gc
 
-from pawl import __version__, boot, codes, cose, lifecycle, messages, policy, topics
+from pawl import boot, codes, lifecycle, messages, policy, topics
 from pawl.compat import const
 from pawl.errors import OfferError, PawlError, TransportError
 from pawl.installer import Job
 from pawl.offers import Offers
+from pawl.reporter import Reporter
+from pawl.suit_report import Subject
 from pawl.session import Session
 
-AGENT_PROFILE = const(1)
-_ENCODINGS = const(3)  # bit field: `none`, `deflate`
 _CHECK_IN_S = const(3600)
 _REPEAT_FIRST_S = const(4)
 _DELAY_MAX_S = const(86400)
@@ -42,7 +42,7 @@ class Agent:
         self.job = None
         self.reason = codes.REASON_OK
         self.refusals = {}
-        self._reports = 0
+        self.reporter = Reporter(port, loader, self.running, boot_counter, self.offers)
         self._pause_s = 1
         self._repeat_s = _REPEAT_FIRST_S
         self._has_told_boot = False
@@ -109,9 +109,6 @@ class Agent:
             await self._check_in(session)
         return session
 
-    def _up(self, kind):
-        return topics.up(self.identity.partition, self.identity.device, kind)
-
     async def _check_in(self, session):
         """Tell what the boot found, once; then open a nonce and say hello: an offer answers what was told."""
         if not self._has_told_boot:
@@ -125,64 +122,21 @@ class Agent:
             self.boot_counter.note_well()
 
     async def _say_hello(self, session):
-        await session.client.publish(self._up("hello"), messages.write_hello(self._hello()))
+        await self.reporter.say_hello(session, self.refusals)
 
     async def _tell_boot(self, session):
-        for action, reason in self.loader.faults:
-            event = codes.EVENT_REVERTED if action == boot.FAIL else codes.EVENT_FAILED
-            await self._report(session, event, reason)
+        for fault in self.loader.faults:
+            event = codes.EVENT_REVERTED if fault.action == boot.FAIL else codes.EVENT_FAILED
+            await self.reporter.report(session, event, fault.reason, fault.subject)
         if not self._is_trial():
-            await self._report(session, codes.EVENT_STARTED, self.boot_reason)
-
-    def _hello(self):
-        slots = []
-        failed = []
-        for candidate in self.loader.candidates:
-            status = candidate.slot.status()
-            slots.append((status.state, status.digest, candidate.sequence_of(status.digest)))
-            if status.state == codes.SLOT_FAILED:
-                failed.append((status.digest, 1, status.reason))
-        anchor = self.loader.path_anchor
-        return messages.Hello(
-            self.offers.nonce,
-            ("pawl " + __version__, AGENT_PROFILE),
-            (anchor.version, anchor.digest),
-            self._ratchets(),
-            {codes.IMAGE_APP: slots},
-            self.running,
-            failed,
-            self.identity.ids,
-            _ENCODINGS,
-            self.boot_counter.value,
-            self.offers.time_floor,
-            self.refusals,
-        )
-
-    def _ratchets(self):
-        return {codes.IMAGE_APP: self.loader.accepted}
-
-    async def _report(self, session, event, reason):
-        self._reports += 1
-        content = messages.write_report(
-            messages.Report(
-                self.identity.device,
-                self.boot_counter.value,
-                self._reports,
-                self.offers.accepted(),
-                self._ratchets(),
-                self.running,
-                event,
-                reason,
-                None,
+            await self.reporter.report(
+                session, codes.EVENT_STARTED, self.boot_reason, self._running_subject()
             )
-        )
-        message = cose.to_be_signed(cose.protected_header(codes.ALG_ESP256), codes.AAD_REPORT, content)
-        signature = self.port.sign(self.identity.report_key, message)
-        signed = cose.write_sign1(codes.ALG_ESP256, content, signature, False)
-        await session.client.publish(self._up("report"), signed)
-        self.port.log(
-            "reported %d.%d event %d reason %d" % (self.boot_counter.value, self._reports, event, reason)
-        )
+
+    def _running_subject(self):
+        if self.running == codes.RUNNING_RECOVERY:
+            return None
+        return self.loader.candidates[self.running].subject()
 
     async def _idle(self):
         session = await self._online()
@@ -256,7 +210,7 @@ class Agent:
         if decision.action == policy.REFUSE:
             return self._end(lifecycle.REFUSED, decision.reason)
         if decision.action == policy.NOTHING:
-            await self._report(session, codes.EVENT_STARTED, decision.reason)
+            await self.reporter.report(session, codes.EVENT_STARTED, decision.reason, job.subject())
             return lifecycle.NOTHING
         job.take_slot()
         if decision.action == policy.INSTALL:
@@ -297,12 +251,21 @@ class Agent:
 
     async def _confirm(self):
         self.loader.confirm(self.running)
-        await self._report(await self._online(), codes.EVENT_INSTALLED, codes.REASON_OK)
+        session = await self._online()
+        await self.reporter.report(session, codes.EVENT_INSTALLED, codes.REASON_OK, self._running_subject())
         return lifecycle.CONFIRMED
 
     async def _fail(self):
-        await self._report(await self._online(), codes.EVENT_REFUSED, self.reason)
+        session = await self._online()
+        await self.reporter.report(session, codes.EVENT_REFUSED, self.reason, self._refused_subject())
         return lifecycle.REPORTED
+
+    def _refused_subject(self):
+        """What was refused may be known by its name only: the envelope never came, or wasn't authentic."""
+        if self.job is not None:
+            return self.job.subject()
+        offer = self.offers.current
+        return None if offer is None or offer.digest is None else Subject(offer.digest, None, None)
 
     async def _clean(self):
         # An offer that came in meanwhile opened a job of its own.

@@ -3,12 +3,19 @@
 Checks signature and image digest at every boot; no verdict is kept. Needs no clock, no network, no offer.
 """
 
+from collections import namedtuple
+
 from pawl import boot, codes, suit
 from pawl.compat import const
 from pawl.errors import PawlError, ManifestError, StorageError
 from pawl.ratchet import Reading, epoch, floor, higher, merge, release_of
+from pawl.suit_report import Subject
 
 _ROUNDS_MAX = const(16)  # each round writes a mark; a slot has fewer
+
+# Something to be reported: FAIL where a slot was failed for the reason, else the action whose mark could not be written;
+# of which release
+Fault = namedtuple("Fault", ("action", "reason", "subject"))
 
 
 class Candidate:
@@ -60,6 +67,13 @@ class Candidate:
             return None
         return release_of(self.manifest, self.status.digest)
 
+    def subject(self):
+        """Return what reports call this release, or None if the slot has none."""
+        if self.status.digest is None:
+            return None
+        uri = self.manifest.uri if self.manifest is not None else None
+        return Subject(self.status.digest, uri, self.slot.name)
+
     def sequence_of(self, digest):
         """Return the sequence number of this release, if it is the one that was read at boot."""
         manifest = self.manifest
@@ -98,10 +112,7 @@ class Candidate:
 
 
 class Bootloader:
-    """One boot: `settle` says what runs; `faults` are (action, reason) to be reported.
-
-    The action is FAIL where a slot was failed for the reason, else the one whose mark could not be written.
-    """
+    """One boot: `settle` says what runs; `faults` are the Faults to be reported."""
 
     def __init__(self, storage, verify):
         self.verify = verify
@@ -155,7 +166,7 @@ class Bootloader:
         try:
             if decision.action == boot.FAIL:
                 candidate.slot.mark_failed(decision.reason)
-                self.faults.append((boot.FAIL, decision.reason))
+                self.faults.append(Fault(boot.FAIL, decision.reason, candidate.subject()))
             elif decision.action == boot.TRY:
                 candidate.slot.mark_trial()
             else:
@@ -164,7 +175,7 @@ class Bootloader:
             if decision.action == boot.TRY and candidate.slot.status().trials > candidate.status.trials:
                 return False  # the unit did not keep the mark, and is a trial used up: on with the next one
             self._stuck.add(decision.slot)
-            self.faults.append((decision.action, codes.REASON_MARK_FAILED))
+            self.faults.append(Fault(decision.action, codes.REASON_MARK_FAILED, candidate.subject()))
             return False
         return True
 

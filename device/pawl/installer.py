@@ -9,6 +9,7 @@ from collections import namedtuple
 from pawl import bundle, cbor, codes, index, policy, suit, topics
 from pawl.errors import ManifestError
 from pawl.ratchet import release_of
+from pawl.suit_report import Subject
 from pawl.session import WINDOW
 
 
@@ -63,6 +64,11 @@ class Job:
         self.offer = offer
         self.slot = loader.target(running)
         self.evidence = examine(raw, offer.digest, loader, self.slot.image.size)
+
+    def subject(self):
+        """Return what reports call the release that was offered."""
+        manifest = self.evidence.manifest
+        return Subject(self.offer.digest, manifest.uri if manifest is not None else None, self.slot.name)
 
     def decide(self, has_offer):
         """Ask the install policy; called before the first erase and again before `pending`."""
