@@ -42,7 +42,11 @@ ROTATIONS = (
     ),
     ("1-of-3 raised to 2-of-3", (((1, 2, 3), 1, (1,)), ((1, 2, 3), 2, (1, 2))), True),
     ("2-of-3, bump not reached", (((1, 2, 3), 1, (1,)), ((1, 2, 3), 2, (2,))), False),
-    ("2-of-3 lowered to 1-of-3", (((1, 2, 3), 2, (1, 2)), ((1, 2, 3), 1, (1, 2)), ((1, 2, 3), 1, (1,))), True),
+    (
+        "2-of-3 lowered to 1-of-3",
+        (((1, 2, 3), 2, (1, 2)), ((1, 2, 3), 1, (1, 2)), ((1, 2, 3), 1, (1,))),
+        True,
+    ),
     ("1-of-3, old threshold not reached", (((1, 2, 3), 2, (1, 2)), ((1, 2, 3), 1, (1,))), False),
     ("1-of-1 raised to 2-of-2", (((1,), 1, (1,)), ((1, 2), 2, (1, 2))), True),
 )
@@ -173,7 +177,12 @@ def test_a_bad_signature_does_not_spoil_a_met_threshold():
 
 def file_of(content, blocks):
     """Return the anchor file of a content and signature blocks."""
-    return cbor.head(cbor.ARRAY, 2) + cbor.encode(content) + cbor.head(cbor.ARRAY, len(blocks)) + b"".join(blocks)
+    return (
+        cbor.head(cbor.ARRAY, 2)
+        + cbor.encode(content)
+        + cbor.head(cbor.ARRAY, len(blocks))
+        + b"".join(blocks)
+    )
 
 
 def test_expiry_never_stops_the_walk():

@@ -142,6 +142,8 @@ def _changed(key_set: KeySet, change: KeyChange) -> KeySet:
     for key in change.add:
         if any(key.identity == known.identity for known in kept):
             raise ToolError(f"key {short_name(key)} is in {change.role} already: it counts once")
+    if not (*kept, *change.add):
+        raise ToolError(f"{change.role} would have no key: give the one that takes its place with --add")
     threshold = key_set.threshold if change.threshold is None else change.threshold
     return KeySet(threshold=threshold, keys=(*kept, *change.add))
 

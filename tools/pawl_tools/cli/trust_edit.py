@@ -69,7 +69,7 @@ def rotate(
     """Replace keys of a role; what the former install set signed still boots, until its boot set is dropped."""
     from pawl_tools import keys, trust_edit
 
-    if not (remove or add or threshold or drop_boot_set):
+    if not (remove or add or drop_boot_set) and threshold is None:
         raise ToolError("nothing to rotate: give --remove, --add, --threshold or --drop-boot-set")
     change = trust_edit.KeyChange(
         role=role,
