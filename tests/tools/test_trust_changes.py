@@ -77,14 +77,18 @@ def test_the_words_for_sets(office):
         (
             ((1, "ana"),),
             ((1, "ben"), (1, "ana")),
-            "key ben added\nkey ana removed\n"
-            f"releases that 1 of {{ana}} signed, but not 1 of {{ben}}, {ends}",
+            (
+                "key ben added\nkey ana removed\n"
+                f"releases that 1 of {{ana}} signed, but not 1 of {{ben}}, {ends}"
+            ),
         ),
         (
             ((1, "ana"),),
             ((1, "ben"),),
-            "key ben added\nkey ana removed\n"
-            "releases that 1 of {ana} signed, but not 1 of {ben}, no longer install; they STOP BOOTING",
+            (
+                "key ben added\nkey ana removed\n"
+                "releases that 1 of {ana} signed, but not 1 of {ben}, no longer install; they STOP BOOTING"
+            ),
         ),
         (
             ((1, "ana"), (1, "ben")),

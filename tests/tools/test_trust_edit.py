@@ -199,3 +199,14 @@ def test_a_plan_comes_back_from_its_document(office, anchor_1, tmp_path):
     )
     draft = trust_draft.open_draft((tmp_path / "2").read_bytes())
     assert trust.content_of(trust.plan_of(draft.anchor)) == draft.content
+
+
+def test_names_may_begin_with_a_dash(anchor_1, tmp_path):
+    """Base64url does, once in 64: behind `--`, or as an option's value."""
+    digest = base64.urlsafe_b64encode(b"\xf8" * 32).decode().rstrip("=")
+    assert digest.startswith("-")
+    pawl("bar", anchor_1, "-o", tmp_path / "2.cbor", "--", digest)
+    assert trust_draft.open_draft((tmp_path / "2.cbor").read_bytes()).anchor.barred == [b"\xf8" * 32]
+    pawl("bar", tmp_path / "2.cbor", "-o", tmp_path / "2.cbor", "--unbar", digest)
+    said = fault("rotate", anchor_1, "--role", "root", "--remove", "-abc", "-o", tmp_path / "3.cbor")
+    assert "key -abc is not in root" in said

@@ -91,7 +91,10 @@ def bar(
     path: Source,
     out: Out,
     release: Annotated[
-        list[str] | None, typer.Argument(help="What to stop: releases (*.pawl), or digests of manifests")
+        list[str] | None,
+        typer.Argument(
+            help="What to stop: releases (*.pawl), or digests; -- goes before one that begins with -"
+        ),
     ] = None,
     unbar: Annotated[
         list[str] | None, typer.Option(help="What is no longer stopped: a release, or a digest")
