@@ -4,9 +4,13 @@ import base64
 import json
 import shutil
 
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from trust_office import PEOPLE, fault, pawl, rotate, run
 
-from pawl import codes
+from pawl import cbor, codes, cose
 from pawl_tools import keys, trust, trust_draft
 
 
@@ -225,3 +229,41 @@ def test_no_more_than_sixteen_signatures(office, tmp_path):
     blocks = [block[:-1] + bytes([n]) for n in range(16)]
     path.write_bytes(trust.file_of(draft.content, blocks))
     assert "16 signatures are the most" in fault("sign", path, "--key", office.private("ana"))
+
+
+class Randomised:
+    """A signer whose signatures differ each time, as those of an HSM do."""
+
+    def __init__(self, path):
+        self.private = load_pem_private_key(path.read_bytes(), None)
+        self.key = keys.cose_key(self.private.public_key())
+
+    def sign(self, message):
+        r, s = decode_dss_signature(self.private.sign(message, ec.ECDSA(hashes.SHA256())))
+        return r.to_bytes(32, "big") + s.to_bytes(32, "big")
+
+
+def test_a_key_that_signs_otherwise_each_time_signs_once(office, tmp_path):
+    """One block a key, whoever holds it."""
+    pawl(*office.init(tmp_path / "1.cbor", "--threshold", "root=2"))
+    draft = trust_draft.open_draft((tmp_path / "1.cbor").read_bytes())
+    signer = Randomised(office.private("ana"))
+    once = trust_draft.sign(draft, signer, None)
+    assert len(once.blocks) == 1
+    assert trust_draft.sign(once, signer, None).blocks == once.blocks
+
+
+def test_what_no_device_counts_is_not_counted(office, tmp_path):
+    """A signature that carries the document, and one that is no signature."""
+    pawl(*office.init(tmp_path / "1.cbor", "--threshold", "root=2"))
+    draft = trust_draft.open_draft((tmp_path / "1.cbor").read_bytes())
+    signer = keys.FileSigner(office.private("ana"))
+    signature = signer.sign(
+        cose.to_be_signed(cose.protected_header(signer.key.alg), codes.AAD_ANCHOR, draft.content)
+    )
+    attached = cose.write_sign1(signer.key.alg, draft.content, signature, is_detached=False)
+    detached = cose.write_sign1(signer.key.alg, draft.content, signature, is_detached=True)
+    rubbish = cbor.encode(cbor.Tag(codes.TAG_COSE_SIGN1, []))
+    for blocks, signed in (([attached, rubbish], 0), ([attached, rubbish, detached], 1)):
+        odd = trust_draft.open_draft(trust.file_of(draft.content, blocks))
+        assert len(trust_draft.standings(odd, None)[0].signed) == signed

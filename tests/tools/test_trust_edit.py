@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from trust_office import fault, pawl, rotate, run
 
-from pawl import codes
+from pawl import cbor, codes
 from pawl_tools import keys, trust, trust_draft
 
 
@@ -210,3 +210,12 @@ def test_names_may_begin_with_a_dash(anchor_1, tmp_path):
     pawl("bar", tmp_path / "2.cbor", "-o", tmp_path / "2.cbor", "--unbar", digest)
     said = fault("rotate", anchor_1, "--role", "root", "--remove", "-abc", "-o", tmp_path / "3.cbor")
     assert "key -abc is not in root" in said
+
+
+def test_a_release_that_is_not_whole_is_not_barred(office, anchor_1, tmp_path):
+    """Its digest names another manifest than it carries: barring it would stop what nobody looked at."""
+    path = office.release(tmp_path / "x.pawl", "release")
+    raw = path.read_bytes()
+    version = raw.index(cbor.encode([1, 0]))
+    path.write_bytes(raw[: version + 1] + b"\x02" + raw[version + 2 :])
+    assert "not whole" in fault("bar", anchor_1, path, "-o", tmp_path / "2.cbor")

@@ -152,7 +152,7 @@ def sign(draft: Draft, signer: Signer, former: trust.Anchor | None) -> Draft:
         return draft
     if len(draft.blocks) >= _SIGNATURES_MAX:
         raise ToolError(f"{_SIGNATURES_MAX} signatures are the most: make the draft anew and sign that")
-    blocks = sorted([*draft.blocks, building.block_of(signer, draft.content)])
+    blocks = [*draft.blocks, building.block_of(signer, draft.content)]
     # The device's parser has the last word on the size too.
     return open_draft(building.file_of(draft.content, blocks))
 
