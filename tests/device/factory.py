@@ -65,6 +65,19 @@ def anchor_values(threshold=1):
     }
 
 
+def root_values(version, keys, threshold):
+    """Return an anchor document as plain values that names these root keys; the rest is as in `anchor_values`."""
+    values = anchor_values()
+    others = (DIRECTOR, RELEASE)
+    first = len(keys)
+    values[codes.ANCHOR_VERSION] = version
+    values[codes.ANCHOR_KEYS] = [key.encoded() for key in tuple(keys) + others]
+    values[codes.ANCHOR_ROOT] = [threshold, list(range(first))]
+    values[codes.ANCHOR_DIRECTOR] = [first]
+    values[codes.ANCHOR_ROLES] = {codes.ROLE_APP_RELEASE: [[1, [first + 1]], []]}
+    return values
+
+
 def anchor_file(values, signers=(ROOT,)):
     """Return the anchor file of plain values."""
     content = cbor.encode(values)

@@ -12,7 +12,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
-from pawl import codes, cose
+from pawl import cbor, codes, cose
+from pawl.compat import sha256
+from pawl.index import b64u
 from pawl_tools.errors import ToolError
 from pawl_tools.pki import write_private
 
@@ -88,6 +90,11 @@ def load_public(path: Path) -> cose.Key:
         raise ToolError(f"{path} is not a public key in PEM: `pawl keys new` makes one") from None
 
 
+def signer_of(path: Path) -> FileSigner | None:
+    """Return the signer of a private key file, or None if the file holds a public key."""
+    return FileSigner(path) if b"PRIVATE" in _read(path) else None
+
+
 def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
@@ -116,6 +123,11 @@ def cose_key(public: object) -> cose.Key:
         x, y = numbers.x.to_bytes(32, "big"), numbers.y.to_bytes(32, "big")
         return cose.Key(codes.KTY_EC2, codes.ALG_ESP256, codes.CRV_P256, x, y)
     raise ToolError("only P-256 and Ed25519 keys are supported")
+
+
+def short_name(key: cose.Key) -> str:
+    """Return the name by which people tell keys apart: 10 characters of the digest of its COSE encoding."""
+    return b64u(sha256(cbor.encode(encode(key))))[:10]
 
 
 def encode(key: cose.Key) -> dict[int, object]:
