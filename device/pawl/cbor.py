@@ -182,13 +182,6 @@ class Reader:
             raise malformed("simple value out of the profile")
         return None if argument == _NULL else argument == _TRUE
 
-    def skip_tagged(self):
-        """Read any item behind one tag; return its encoded bytes as a slice of the buffer."""
-        start = self.pos
-        self._expect(TAG, "a tag")
-        self.value()
-        return self.buf[start : self.pos]
-
     def end(self):
         """Refuse anything that follows."""
         if self.pos != len(self.buf):

@@ -106,7 +106,7 @@ def split(file, least=1):
     count = reader.array()
     if not least <= count <= 16:
         raise invalid("1 to 16 signatures are allowed")
-    blocks = [reader.skip_tagged() for _ in range(count)]
+    blocks = [reader.bytes() for _ in range(count)]
     reader.end()
     return content, blocks
 

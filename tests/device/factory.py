@@ -81,8 +81,7 @@ def root_values(version, keys, threshold):
 def anchor_file(values, signers=(ROOT,)):
     """Return the anchor file of plain values."""
     content = cbor.encode(values)
-    blocks = b"".join([signer.sign(content, codes.AAD_ANCHOR, True) for signer in signers])
-    return cbor.head(cbor.ARRAY, 2) + cbor.encode(content) + cbor.head(cbor.ARRAY, len(signers)) + blocks
+    return cbor.encode([content, [signer.sign(content, codes.AAD_ANCHOR, True) for signer in signers]])
 
 
 def anchor(threshold=1):

@@ -177,12 +177,7 @@ def test_a_bad_signature_does_not_spoil_a_met_threshold():
 
 def file_of(content, blocks):
     """Return the anchor file of a content and signature blocks."""
-    return (
-        cbor.head(cbor.ARRAY, 2)
-        + cbor.encode(content)
-        + cbor.head(cbor.ARRAY, len(blocks))
-        + b"".join(blocks)
-    )
+    return cbor.encode([content, list(blocks)])
 
 
 def test_expiry_never_stops_the_walk():

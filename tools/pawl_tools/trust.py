@@ -60,8 +60,7 @@ def load(file: bytes) -> trust.Anchor:
 
 def file_of(content: bytes, blocks: Iterable[bytes]) -> bytes:
     """Return the anchor file of a document and its signatures: each once, sorted bytewise."""
-    kept = sorted(set(blocks))
-    return b"".join([cbor.head(cbor.ARRAY, 2), cbor.encode(content), cbor.head(cbor.ARRAY, len(kept)), *kept])
+    return cbor.encode([content, sorted(set(blocks))])
 
 
 def block_of(signer: Signer, content: bytes) -> bytes:
