@@ -73,7 +73,7 @@ async def _api(folder):
         bundle_max_bytes=BUNDLE_MAX_BYTES,
     )
     service = FleetServer(settings, lambda: NOW_S)
-    await service.store.open()
+    await service.open()
     token = await access.new_token(service.store, "test", NOW_S)
     transport = httpx2.ASGITransport(create_app(service, asyncio.Event()), raise_app_exceptions=False)
     headers = {"Authorization": f"Bearer {token}"}
@@ -303,6 +303,7 @@ def test_the_description_names_every_path_and_asks_for_a_token(tmp_path):
         assert description["openapi"].startswith("3.1")
         paths = description["paths"]
         assert set(paths) == {
+            "/v1/anchors",
             "/v1/devices",
             "/v1/devices/{device}",
             "/v1/enrolments",

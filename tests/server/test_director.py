@@ -109,7 +109,7 @@ def test_a_device_opens_what_the_director_signed(tmp_path):
     """The signed message is within the limit, and no other key's signature does."""
     fleet = make_fleet(tmp_path)
     offer = director.make_offer(_device(nonce=NONCE), _assignment(), ANCHOR, NOW_S).offer
-    message = fleet.desk.signer.sign_offer(offer)
+    message = fleet.chain.signer.sign_offer(offer)
     assert fleet.opened_offer(message) == offer
     assert len(message) <= codes.OFFER_MAX_BYTES
     with pytest.raises(OfferError):

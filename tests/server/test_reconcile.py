@@ -70,11 +70,13 @@ class Harness:
         payload = device.hello(bytes([self.boots[name]]) * 16, boots=self.boots[name])
         await self.take(device.topic("hello"), payload)
 
-    async def report(self, name, event, *, digest=None, reason=0):
+    async def report(self, name, event, *, digest=None, subject=None, reason=0):
         """Let a device reboot and report."""
         self.boots[name] += 1
         device = BY_NAME[name]
-        payload = device.report(event, boots=self.boots[name], digest=digest, reason=reason)
+        payload = device.report(
+            event, boots=self.boots[name], digest=digest, subject=subject, reason=reason
+        )
         await self.take(device.topic("report"), payload)
         await self.take(device.topic("report"), payload)
         await self.hello(name)
@@ -85,7 +87,9 @@ class Harness:
 
     async def fail(self, name):
         """Report a revert."""
-        await self.report(name, codes.EVENT_REVERTED, reason=codes.REASON_TRIALS)
+        await self.report(
+            name, codes.EVENT_REVERTED, subject=self.release.digest, reason=codes.REASON_TRIALS
+        )
 
     async def take(self, topic, payload):
         """Ingest a message."""

@@ -318,7 +318,8 @@ def test_what_the_broker_did_not_take_is_sent_again(fleet, caplog):
                 offer = Outgoing(topic=BENCH.offer_topic, payload=b"offer", device="bench-1")
                 await transaction.write(Changes(offers={"bench-1": offer}), NOW_S)
             events = watchers.watch()
-            sender = asyncio.create_task(OutboxSender(store, publish, watchers, retry_s=0.01).run())
+            outbox = OutboxSender(store, publish, watchers, retry_s=0.01, prepare=_nothing)
+            sender = asyncio.create_task(outbox.run())
             assert await _until(events, OfferSent) == [OfferSent(device="bench-1")]
             sender.cancel()
             await asyncio.gather(sender, return_exceptions=True)
@@ -328,6 +329,10 @@ def test_what_the_broker_did_not_take_is_sent_again(fleet, caplog):
     _run(scenario)
     assert attempts == [b"offer", b"offer"]
     assert "the outbox was not sent" in caplog.text
+
+
+async def _nothing():
+    """Nothing has to be published before."""
 
 
 def test_a_watcher_that_does_not_keep_up_loses_the_oldest():
