@@ -131,8 +131,8 @@ def test_an_assigned_device_is_offered_its_release(tmp_path):
     _run(tmp_path, scenario)
 
 
-def test_a_repeated_hello_goes_on_counting_and_a_new_nonce_begins_at_0(tmp_path):
-    """Also within one batch, of which only the newest offer is left to be sent."""
+def test_numbers_rise_under_every_hello_and_over_all_nonces(tmp_path):
+    """Also within one batch, of which only the newest offer is left to be sent; and under a nonce that comes again."""
 
     async def scenario(harness):
         await harness.take(_hello(BENCH), _hello(BENCH), _hello(OTHER))
@@ -142,7 +142,9 @@ def test_a_repeated_hello_goes_on_counting_and_a_new_nonce_begins_at_0(tmp_path)
         ]
         await harness.take(_hello(BENCH), _hello(BENCH, b"m" * 16))
         numbers = {offer.device: (offer.nonce, offer.number) for _, offer in await harness.offers()}
-        assert numbers["bench-1"] == (b"m" * 16, 0)
+        assert numbers["bench-1"] == (b"m" * 16, 3)
+        await harness.take(_hello(BENCH))
+        assert (await harness.device()).issued == (NONCE, 4)
 
     _run(tmp_path, scenario)
 
@@ -186,7 +188,9 @@ def test_a_refusal_of_the_offer_fails_the_assignment(tmp_path):
     async def scenario(harness):
         await harness.assign()
         await harness.take(_hello(BENCH))
-        refused = _report(BENCH, codes.EVENT_REFUSED, reason=codes.REASON_BLOCK_DIGEST, accepted=(NONCE, 0))
+        subject = harness.release.digest
+        reason = codes.REASON_BLOCK_DIGEST
+        refused = _report(BENCH, codes.EVENT_REFUSED, subject=subject, reason=reason, accepted=(NONCE, 0))
         events = await harness.take(refused)
         assert events[-1].reason == "block-digest" and events[-1].state == AssignmentState.FAILED
         await harness.take(_hello(BENCH, b"m" * 16))

@@ -74,9 +74,7 @@ class Harness:
         """Let a device reboot and report."""
         self.boots[name] += 1
         device = BY_NAME[name]
-        payload = device.report(
-            event, boots=self.boots[name], digest=digest, subject=subject, reason=reason
-        )
+        payload = device.report(event, boots=self.boots[name], digest=digest, subject=subject, reason=reason)
         await self.take(device.topic("report"), payload)
         await self.take(device.topic("report"), payload)
         await self.hello(name)
@@ -87,9 +85,7 @@ class Harness:
 
     async def fail(self, name):
         """Report a revert."""
-        await self.report(
-            name, codes.EVENT_REVERTED, subject=self.release.digest, reason=codes.REASON_TRIALS
-        )
+        await self.report(name, codes.EVENT_REVERTED, subject=self.release.digest, reason=codes.REASON_TRIALS)
 
     async def take(self, topic, payload):
         """Ingest a message."""
