@@ -28,11 +28,12 @@ OFFERED = Assignment(
 )
 
 
-def _report(event, *, digest=None, subject=RELEASE, accepted=(NONCE, 3), boots=6, reason=0):
+def _report(event, *, digest=None, subject=RELEASE, reason=0, **changes):
+    boots = changes.get("boots", 6)
     return SignedReport(
         device="bench-1",
         id=ReportNumber(boots=boots, number=1),
-        accepted=accepted,
+        accepted=changes.get("accepted", (NONCE, 3)),
         ratchet=Ratchet(sequence=1, digest=digest),
         event=event,
         reason=reason,
