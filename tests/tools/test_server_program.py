@@ -4,10 +4,12 @@ import json
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -309,6 +311,37 @@ def test_a_token_opens_the_interface_and_nothing_else_does(site, monkeypatch):
     (site.server / "operator.toml").chmod(0o644)
     assert "chmod 600" in site.run("release", "list", code=2)
     (site.server / "operator.toml").chmod(0o600)
+
+
+def test_anchors_are_imported_by_command_and_published_for_devices(site):
+    """The next version of the chain, in order; refused with the reason; a walking device finds it."""
+    arguments = {"ca": [site.ca.certificate_der()], "server_names": ("localhost",)}
+    path = site.folder / "trust-2.cbor"
+    path.write_bytes(make_anchor(site.keys, version=3, **arguments))
+    assert "anchor-version" in site.run("server", "anchors", "add", path, code=1)
+    path.write_bytes(make_anchor(site.keys, version=2, **arguments))
+    assert site.run("server", "anchors", "add", path).startswith("trust anchor 2 is in force")
+    assert [one["version"] for one in site.ask("server", "anchors", "list")] == [1, 2]
+    assert len(site.run("server", "anchors", "list").splitlines()) == 3
+    device = MqttDevice(site, "walk-1")
+    enroll(site, [device])
+    assert device.fetch(topics.anchor(2))
+    device.hello()
+    assert device.wait_for(codes.OFFER_NONE).anchor[0] == 2
+    shown = site.run("device", "show", "walk-1")
+    assert "claims (unsigned) anchor" in shown and "version 1" in shown
+    device.close()
+
+
+def test_a_database_of_an_older_server_is_refused_in_one_line(site, tmp_path):
+    """Before anything is written to it."""
+    (tmp_path / "data").mkdir()
+    for name in ("server.toml", "trust.cbor", "tls"):
+        (tmp_path / name).symlink_to(site.server / name)
+    with closing(sqlite3.connect(tmp_path / "data" / "pawl.sqlite")) as connection, connection:
+        connection.execute("CREATE TABLE devices (id TEXT)")
+    said = site.run("server", "token", "new", "late", "--folder", tmp_path, code=2)
+    assert "tables of version 1" in said and "\n" not in said
 
 
 def test_lists_are_tables_for_people(site):
