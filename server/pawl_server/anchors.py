@@ -57,7 +57,7 @@ class Anchors:
                 "newer ones with `pawl server anchors add`"
             )
         for anchor in stored[1:]:
-            self._chain.extend(anchor.file, has_director=False)
+            self._chain.read_again(anchor.file)
         self._chain.signer  # noqa: B018  # says now if there is no key
         self._repository.follow(self._chain.newest)
 
@@ -81,7 +81,7 @@ class Anchors:
             while events is None:
                 await self._judge_open_releases(anchor, reasons)
                 events = await self._write(anchor, file, reasons)
-            self._chain.extend(file)
+            self._chain.follow(anchor, file)
             self._repository.follow(self._chain.newest)
         return [AnchorImported(version=anchor.version), *events]
 

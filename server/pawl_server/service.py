@@ -16,6 +16,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from pathlib import Path
 
+from pawl_server.anchor_publishing import AnchorPublisher
 from pawl_server.anchors import Anchors
 from pawl_server.carrying import Carrier
 from pawl_server.domain import director
@@ -31,7 +32,7 @@ from pawl_server.mqtt.inbox import Message
 from pawl_server.mqtt.link import LinkSettings, MqttLink
 from pawl_server.offering import OfferDesk
 from pawl_server.outbox import OutboxSender
-from pawl_server.publishing import AnchorPublisher, Publisher, is_newest
+from pawl_server.publishing import Publisher, is_newest
 from pawl_server.reconcile import Reconciler
 from pawl_server.refusal_log import RefusalLog
 from pawl_server.repository import Repository
@@ -163,8 +164,11 @@ class FleetServer:
         Raises:
             TrustError, DirectorKeyError: it may not follow the newest one; nothing was changed.
         """
-        events = await self._anchors.add(file)
-        self._tell(events)
+        # Whoever asked may go away: what is in the database must be what this process goes by.
+        return await asyncio.shield(self._import_anchor(file))
+
+    async def _import_anchor(self, file: bytes) -> int:
+        self._tell(await self._anchors.add(file))
         self._anchor_publisher.wake()
         return self._chain.references[self._chain.files.index(file)].version
 

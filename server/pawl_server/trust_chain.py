@@ -60,9 +60,12 @@ class TrustChain:
         self._key_named_by(anchor)
         return anchor
 
-    def extend(self, file: bytes, *, has_director: bool = True) -> None:
-        """Go by this anchor from now on; of a chain that is read again, only the last one must name our key."""
-        anchor = self.judge(file) if has_director else trust.successor(self.newest, file, verify)
+    def read_again(self, file: bytes) -> None:
+        """Go by a file that was imported once, judged again; of such a chain only the last one must name our key."""
+        self.follow(trust.successor(self.newest, file, verify), file)
+
+    def follow(self, anchor: Any, file: bytes) -> None:
+        """Go by this anchor from now on: what `judge` returned of this file."""
         self._anchors.append(anchor)
         self.files.append(file)
         self._signer = None

@@ -6,7 +6,7 @@ from contextlib import closing
 from dataclasses import replace
 
 import pytest
-from fleet_bench import NOW_S, make_fleet
+from fleet_bench import NOW_S, make_fleet, open_store
 from release_factory import KeyPair, make_anchor, make_keys, make_release
 from service_bench import BENCH, connected, run, running, server_settings, until
 
@@ -15,12 +15,16 @@ from pawl.errors import ManifestError, TrustError
 from pawl.index import b64u
 from pawl.names import reason_name
 from pawl.ports.host.verifier import verify
+from pawl_server.anchor_publishing import AnchorPublisher
 from pawl_server.configuration import ConfigurationError
-from pawl_server.domain.fleet import AssignmentState
+from pawl_server.domain.changes import Changes, Outgoing
+from pawl_server.domain.fleet import AssignmentState, Device
 from pawl_server.domain.rollout import RolloutState
-from pawl_server.events import AnchorImported, AssignmentSettled, RolloutChanged
+from pawl_server.events import AnchorImported, AssignmentSettled, OfferSent, RolloutChanged
+from pawl_server.outbox import OutboxSender
 from pawl_server.service import FleetServer
 from pawl_server.signing import DirectorKeyError
+from pawl_server.watchers import Watchers
 
 
 @pytest.fixture
@@ -192,6 +196,53 @@ def test_devices_walk_the_chain_and_offers_name_its_end(bench, fleet):
 
     with bench.broker() as broker:
         run(lambda: scenario(broker))
+
+
+def test_the_anchors_are_on_the_broker_before_an_offer_is(fleet):
+    """In order, and once a connection: after a reconnect they come before the next offer again."""
+    sent = []
+
+    async def publish(message):
+        sent.append(message.topic)
+
+    async def scenario():
+        watchers = Watchers(queue_max=10)
+        publisher = AnchorPublisher(fleet.chain, publish, retry_s=0.01)
+        async with open_store(fleet.store) as store:
+            async with store.writing() as transaction:
+                await transaction.enroll(Device(enrolment=BENCH.enrolment))
+            outbox = OutboxSender(store, publish, watchers, retry_s=0.01, prepare=publisher.ensure)
+            sender = asyncio.create_task(outbox.run())
+            for step in (lambda: None, lambda: None, publisher.on_reconnected):
+                step()
+                events = watchers.watch()
+                async with store.writing() as transaction:
+                    offer = Outgoing(topic=BENCH.offer_topic, payload=b"offer", device="bench-1")
+                    await transaction.write(Changes(offers={"bench-1": offer}), NOW_S)
+                outbox.wake()
+                await until(events, OfferSent)
+            sender.cancel()
+            await asyncio.gather(sender, return_exceptions=True)
+
+    fleet.chain.read_again(_anchor(fleet, 2))
+    run(scenario)
+    anchors, offer = [topics.anchor(1), topics.anchor(2)], BENCH.offer_topic
+    assert sent == [*anchors, offer, offer, *anchors, offer]
+
+
+def test_an_import_that_nobody_waits_for_any_more_is_done_whole(bench, fleet):
+    """Database and process go by the same anchor, though the request was given up."""
+
+    async def scenario(server):
+        asked = asyncio.create_task(server.import_anchor(_anchor(fleet, 2)))
+        await asyncio.sleep(0)
+        asked.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asked
+        assert await server.import_anchor(_anchor(fleet, 3)) == 3
+        assert await _versions(server) == [1, 2, 3]
+
+    _alone(scenario, bench, fleet)
 
 
 def test_a_release_that_a_new_anchor_bars_is_offered_no_more(bench, fleet):

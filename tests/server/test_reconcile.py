@@ -156,6 +156,33 @@ def test_a_failure_pauses_and_a_resume_asks_again(tmp_path):
     _run(tmp_path, scenario)
 
 
+def test_a_device_that_refuses_for_good_is_not_asked_again(tmp_path):
+    """Resuming pauses again, with that reason: the release has to be another one."""
+
+    async def scenario(harness):
+        await harness.create()
+        await harness.seen()
+        async with harness.store.reading() as transaction:
+            accepted = (await transaction.device("bench-2")).issued
+        device = BY_NAME["bench-2"]
+        refused = device.report(
+            codes.EVENT_REFUSED,
+            subject=harness.release.digest,
+            reason=codes.REASON_QUARANTINE_FINAL,
+            accepted=accepted,
+        )
+        await harness.take(device.topic("report"), refused)
+        for _ in range(2):
+            assert await harness.seen() == ("paused", "held failed waiting waiting waiting")
+            view = await harness.rollouts.get("spring")
+            assert view.rollout.reason == "group canary: bench-2 failed: quarantine-final"
+            await harness.rollouts.command("spring", RolloutEvent.RESUME)
+        async with harness.store.reading() as transaction:
+            assert (await transaction.assignments(["bench-2"]))["bench-2"].attempt == 1
+
+    _run(tmp_path, scenario)
+
+
 def test_pause_holds_resume_goes_on_cancel_withdraws(tmp_path):
     """Each by an offer to the devices that install: hold, install, none."""
 

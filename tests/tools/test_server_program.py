@@ -1,5 +1,6 @@
 """`pawl server run` as a process, its devices real MQTT clients: a rollout through SIGKILL, a clean stop, clear faults."""
 
+import asyncio
 import json
 import os
 import signal
@@ -26,6 +27,7 @@ from pawl import codes, messages, topics, trust
 from pawl.ports.host.verifier import verify
 from pawl_server import configuration
 from pawl_server.mqtt.orphan import FILE_NAME as PID_FILE
+from pawl_server.store import Store
 from pawl_tools import pki
 from pawl_tools.cli import app
 from pawl_tools.errors import ToolError
@@ -371,6 +373,30 @@ def test_it_stops_cleanly_and_takes_its_broker_along(site):
         with socket.create_server(("127.0.0.1", port)):
             said = site.run_program("server", "run", site.server, code=2)
             assert said.startswith("pawl: ") and says in said and str(port) in said and said.count("\n") == 1
+
+
+def test_a_server_whose_database_was_taken_over_ends(site):
+    """By a process that the lock of the folder doesn't stop, on another machine say: one line, and no offer after it."""
+    site.start()
+    device = MqttDevice(site, "fence-1")
+    enroll(site, [device])
+    device.hello()
+    device.wait_for(codes.OFFER_NONE)
+
+    async def take_over():
+        store = Store(configuration.load(site.server).server.database)
+        await store.open()
+        await store.take_fence()
+        await store.close()
+
+    asyncio.run(take_over())
+    offers = len(device.offered)
+    device.hello()
+    said, _ = site.process.communicate(timeout=WAIT_S)
+    assert site.process.returncode == 2
+    assert "pawl: another server process has taken over this database" in said
+    assert len(device.offered) == offers
+    device.close()
 
 
 def test_files_of_a_server_are_private(site):
