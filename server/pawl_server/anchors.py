@@ -51,7 +51,7 @@ class Anchors:
             stored = await transaction.anchors.all()
             if not stored:
                 await transaction.anchors.add(self._row(self._chain.newest, self._chain.files[0]))
-        if stored and stored[0].file != self._chain.files[0]:
+        if stored and stored[0].digest != bytes(self._chain.newest.digest):
             raise ConfigurationError(
                 "`trust` names another anchor than the one that this server began with: put that file back, and import "
                 "newer ones with `pawl server anchors add`"

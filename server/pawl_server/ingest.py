@@ -76,7 +76,7 @@ async def _known(transaction: Transaction, messages: list[Message]) -> Known:
     return Known(
         devices=await transaction.devices(names),
         assignments=await transaction.every_assignment(names),
-        reports=await transaction.reports.known(list(_report_digests(messages))),
+        reports=await transaction.reports.known(names, _report_digests(messages)),
     )
 
 

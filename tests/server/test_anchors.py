@@ -133,6 +133,8 @@ def test_another_first_anchor_or_a_changed_row_is_refused_at_start(bench, fleet)
 
     _alone(add, bench, fleet)
     (fleet.folder / "anchor").write_bytes(_anchor(fleet, 1))
+    assert _alone(_versions, bench, fleet) == [1, 2]  # the same content, signed again
+    (fleet.folder / "anchor").write_bytes(_anchor(fleet, 1, barred=[bytes(32)]))
     with pytest.raises(ConfigurationError, match="pawl server anchors add"):
         _alone(_versions, bench, fleet)
     (fleet.folder / "anchor").write_bytes(first)

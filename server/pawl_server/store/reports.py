@@ -34,10 +34,11 @@ class ReportRows:
         if reports:
             await self._connection.execute(insert(tables.reports), [_row(one, now_s) for one in reports])
 
-    async def known(self, digests: Collection[bytes]) -> set[tuple[str, bytes]]:
-        """Return (device, digest) of those of these that were accepted before."""
+    async def known(self, devices: Collection[str], digests: Collection[bytes]) -> set[tuple[str, bytes]]:
+        """Return (device, digest) of those of these that were accepted from these devices before."""
         column = tables.reports.c
-        query = select(column.device, column.digest).where(column.digest.in_(digests))
+        query = select(column.device, column.digest)
+        query = query.where(column.device.in_(devices), column.digest.in_(digests))
         return {(row.device, row.digest) for row in await self._connection.execute(query)}
 
     async def newest(self, device: str, limit: int) -> list[StoredReport]:
