@@ -265,7 +265,7 @@ def test_t29_a_pair_that_falls_counts_under_the_newest_offer_only(tmp_path):
 
     async def scenario(harness):
         await harness.take(_report(BENCH, codes.EVENT_STARTED, boots=9), _hello(BENCH))
-        await harness.take(_hello(BENCH, b"m" * 16))
+        await harness.take(_hello(BENCH, b"m" * 16), _hello(BENCH, b"m" * 16))
         newest = (await harness.device()).issued
         fallen = _report(BENCH, codes.EVENT_CHECKED, boots=2, accepted=newest)
         for accepted in (None, (NONCE, 0), (newest[0], newest[1] - 1), (newest[0], newest[1] + 1)):
@@ -298,6 +298,20 @@ def test_t29_a_report_and_its_hello_of_before_are_replayed_together(tmp_path):
         device = await harness.device()
         assert (device.fresh_at_s, device.flag) == (1, None)
         assert await harness.refusals() == {("bench-1", "report", "replayed"): 2}
+
+    _run(tmp_path, scenario)
+
+
+def test_t04_a_withheld_report_is_not_fresh_when_its_nonce_comes_again(tmp_path):
+    """It counts, as its number rises; but it accepted an offer of before, whatever hello is repeated now."""
+
+    async def scenario(harness):
+        await harness.take(_hello(BENCH))
+        accepted = (await harness.device()).issued
+        await harness.take(_hello(BENCH, b"m" * 16))
+        await harness.take(_hello(BENCH), _report(BENCH, codes.EVENT_CHECKED, accepted=accepted))
+        device = await harness.device()
+        assert (device.last_report.number, device.fresh_at_s) == (1, None)
 
     _run(tmp_path, scenario)
 
