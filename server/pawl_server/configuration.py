@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pawl_server.mqtt.broker_config import BrokerSettings, ListenerTls
-from pawl_server.settings import ApiSettings, ProgramSettings, ServerSettings
+from pawl_server.settings import LATE_AFTER_S, ApiSettings, ProgramSettings, ServerSettings
 
 FILE_NAME = "server.toml"
 FILE_MAX_BYTES = 64 * 1024
@@ -113,7 +113,16 @@ def _server(top: _Table, broker: _Table) -> ServerSettings:
         tls_key=broker.path("key"),
         director_key=top.path("director_key"),
         anchor=top.path("trust"),
+        next_director_key=top.path("next_director_key") if "next_director_key" in top else None,
+        late_after_s=_positive(top, "late_after_s") if "late_after_s" in top else LATE_AFTER_S,
     )
+
+
+def _positive(table: _Table, name: str) -> int:
+    number = table.number(name)
+    if number <= 0:
+        raise ValueError(f"{name} must be above 0, not {number}")
+    return number
 
 
 def _child(broker: _Table) -> BrokerSettings:

@@ -44,8 +44,37 @@ class ReportReceived:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceFlagged:
+    """Something about a device needs a look by people; `reason` is a name. Nothing was decided by it."""
+
+    device: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceLate:
+    """A device has proved for too long, by no signed report, that it follows the newest offers."""
+
+    device: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceFresh:
+    """A device that was late has proved that it follows the newest offers."""
+
+    device: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnchorImported:
+    """A trust anchor document follows the one before it: offers name it from now on."""
+
+    version: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AssignmentSettled:
-    """A report settled what a device was assigned; `reason` is a name."""
+    """A report, or a new anchor, settled what a device was assigned; `reason` is a name."""
 
     device: str
     release: bytes
@@ -86,6 +115,10 @@ Event = (
     | OfferMade
     | OfferSent
     | ReportReceived
+    | DeviceFlagged
+    | DeviceLate
+    | DeviceFresh
+    | AnchorImported
     | AssignmentSettled
     | MessageRefused
     | RolloutChanged

@@ -14,7 +14,7 @@ from pawl_server.domain.changes import Outgoing
 from pawl_server.domain.fleet import Release
 from pawl_server.errors import UnknownError
 from pawl_server.repository import Repository
-from pawl_server.store import Store
+from pawl_server.store import Store, Transaction
 
 Publish = Callable[[Outgoing], Awaitable[None]]
 
@@ -37,6 +37,7 @@ class Publisher:
         self._clock = clock
         self._window = window
         self._connection = 0
+        self._judged: dict[bytes, int] = {}
 
     def on_reconnected(self) -> None:
         """Let a release that is being published now be published whole again."""
@@ -54,15 +55,24 @@ class Publisher:
         for digest in wanted:
             await self.publish(digest)
 
-    async def ensure(self, digest: bytes) -> None:
-        """Publish a release unless the broker has it; UnknownError if it was not imported."""
+    async def ensure(self, digest: bytes) -> int:
+        """Publish a release unless the broker has it; return the version of the anchor under which it was judged.
+
+        Raises:
+            UnknownError: it was not imported.
+            ManifestError: under the newest anchor it is barred, or not signed well enough.
+        """
         if (await self._imported(digest)).published_at_s is None:
             await self.publish(digest)
+        version = self._repository.anchor_version
+        if self._judged.get(digest) != version:
+            await self._open(digest)
+        return self._judged[digest]
 
     async def publish(self, digest: bytes) -> None:
         """Publish all of an imported release; doing it again puts the same there again."""
         await self._imported(digest)
-        bundle = await asyncio.to_thread(self._repository.open, digest)
+        bundle = await self._open(digest)
         connection = -1
         # A broker that was replaced meanwhile has some parts only.
         while connection != self._connection:
@@ -74,12 +84,23 @@ class Publisher:
             if connection == self._connection:
                 await transaction.mark_published(digest, int(self._clock()))
 
+    async def _open(self, digest: bytes) -> Any:
+        version = self._repository.anchor_version
+        bundle = await asyncio.to_thread(self._repository.open, digest)
+        self._judged[digest] = version
+        return bundle
+
     async def _imported(self, digest: bytes) -> Release:
         async with self._store.reading() as transaction:
             release = await transaction.release(digest)
         if release is None:
             raise UnknownError(f"no release {digest.hex()} was imported")
         return release
+
+
+async def is_newest(transaction: Transaction, version: int) -> bool:
+    """Return whether no anchor was imported since a release was judged under this one."""
+    return await transaction.anchors.newest_version() in {None, version}
 
 
 def _parts_of(bundle: Any) -> Iterator[Outgoing]:

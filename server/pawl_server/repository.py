@@ -7,10 +7,11 @@ the verifier again, so a file that changed is refused like a file that was sent.
     bundle = repository.open(digest)
 """
 
+import copy
 import os
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from pawl import codes
 from pawl.bundle import open_bundle
@@ -30,6 +31,21 @@ class Repository:
         self._anchor = anchor
         self._bundle_max_bytes = bundle_max_bytes
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    @property
+    def anchor_version(self) -> int:
+        """The version of the anchor that judges releases now."""
+        return int(self._anchor.version)
+
+    def follow(self, anchor: Any) -> None:
+        """Judge by this anchor from now on."""
+        self._anchor = anchor
+
+    def under(self, anchor: Any) -> Self:
+        """Return the same folder, judged by another anchor."""
+        other = copy.copy(self)
+        other.follow(anchor)
+        return other
 
     def add(self, raw: bytes) -> Release:
         """Verify a bundle, keep it, and return what it is; the same bundle again changes nothing.

@@ -15,6 +15,7 @@ from pawl.errors import PawlError
 from pawl.trust import Anchor
 from pawl_server import access, configuration
 from pawl_server.mqtt.broker_config import SERVER_NAME
+from pawl_server.settings import LATE_AFTER_S
 from pawl_server.signing import DirectorKeyError, load_director
 from pawl_server.store import Store
 from pawl_tools import credentials, pki, trust
@@ -121,6 +122,10 @@ def _settings(plan: InitPlan) -> str:
 data = "data"
 trust = "trust.cbor"
 director_key = {json.dumps(str(plan.director_key.resolve()), ensure_ascii=False)}
+# The director's key that a later anchor names, if it names another; `pawl server anchors add` imports anchors.
+# next_director_key = "director-2"
+# A device that proved nothing by a signed report for this long is shown as late, in seconds.
+# late_after_s = {LATE_AFTER_S}
 
 [api]
 # Beyond this machine, tokens need TLS: set `certificate` and `key` (PEM), too.
