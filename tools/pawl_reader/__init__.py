@@ -1,0 +1,12 @@
+"""The second reader: judges releases (`*.pawl`) from the formats alone, on cbor2 and cryptography.
+
+It shares no code with the device's verifier, so that a fault must be made twice before it goes unseen. It is asked after
+the device's verifier and gives no permission of its own: both must say the same.
+
+    verdict = read(bundle, anchor_file)
+"""
+
+from pawl_reader.bundle import read
+from pawl_reader.verdict import Image, RefusedError, Verdict
+
+__all__ = ["Image", "RefusedError", "Verdict", "read"]
