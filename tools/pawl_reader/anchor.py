@@ -1,29 +1,23 @@
 """The trust anchor document: who may sign for which role; COSE keys and detached COSE_Sign1 signatures."""
 
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import cbor2
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, utils
 from cryptography.hazmat.primitives.hashes import SHA256
 
-from pawl_reader import strict
-from pawl_reader.strict import array, mapping, number, octets, require
-from pawl_reader.verdict import KeyIdentity, RefusedError
+from pawl_reader.strict import RefusedError, decode, of, require
+from pawl_reader.verdict import KeyIdentity
 
 _FILE_BYTES_MAX = 4000
+_ED25519, _P256_ALGORITHMS = -19, {-7, -9}
 _AAD = b"pawl/anchor/1"
-_ES256, _ESP256, _ED25519 = -7, -9, -19
-_CURVE = ec.SECP256R1()
 
 
-@dataclass(frozen=True)
-class Key:
+class Key(NamedTuple):
     """A public key and the one algorithm it is declared for."""
 
     identity: KeyIdentity
@@ -31,28 +25,19 @@ class Key:
 
     def verifies(self, message: bytes, signature: bytes) -> bool:
         """Return whether this key made the signature; one that can't be checked it did not make."""
+        _, _, x, y = self.identity
+        r, s = int.from_bytes(signature[:32]), int.from_bytes(signature[32:])
         try:
-            self._check(message, signature)
+            if self.algorithm == _ED25519:
+                ed25519.Ed25519PublicKey.from_public_bytes(x).verify(signature, message)
+            else:
+                _point(b"\4" + x + y).verify(utils.encode_dss_signature(r, s), message, ec.ECDSA(SHA256()))
         except (InvalidSignature, ValueError):
             return False
         return True
 
-    def _check(self, message: bytes, signature: bytes) -> None:
-        if self.algorithm == _ED25519:
-            Ed25519PublicKey.from_public_bytes(self.identity[2]).verify(signature, message)
-            return
-        r, s = int.from_bytes(signature[:32]), int.from_bytes(signature[32:])
-        self._p256.verify(encode_dss_signature(r, s), message, ec.ECDSA(SHA256()))
 
-    @cached_property
-    def _p256(self) -> ec.EllipticCurvePublicKey:
-        return ec.EllipticCurvePublicKey.from_encoded_point(
-            _CURVE, b"\4" + self.identity[2] + self.identity[3]
-        )
-
-
-@dataclass(frozen=True)
-class KeySet:
+class KeySet(NamedTuple):
     """A threshold, and the keys that count towards it."""
 
     threshold: int
@@ -63,111 +48,90 @@ class KeySet:
         return len(self.keys & signers) >= self.threshold
 
 
-@dataclass(frozen=True)
-class Anchor:
+class Anchor(NamedTuple):
     """Every key, the install set of each role, and the manifest digests that are barred."""
 
-    keys: tuple[Key, ...]
+    keys: Sequence[Key]
     install: dict[int, KeySet]
-    barred: frozenset[bytes]
+    barred: list[bytes]
 
 
-def signer_of(block: Any, payload: bytes, keys: tuple[Key, ...], aad: bytes = b"") -> KeyIdentity | None:
-    """Return which key made a detached COSE_Sign1 (RFC 9052, 4.4), None if none did; refuse another shape."""
-    protected, unprotected, nil, signature = array(strict.tagged(block, 18), 4, 4)
-    header = mapping(strict.decode(octets(protected)))
+def _point(encoded: bytes) -> ec.EllipticCurvePublicKey:
+    return ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), encoded)
+
+
+def signer_of(block: Any, payload: bytes, keys: Sequence[Key], aad: bytes = b"") -> KeyIdentity:
+    """Return which key made a detached COSE_Sign1 (RFC 9052, 4.4); refuse one that nobody made."""
+    require(isinstance(block, cbor2.CBORTag) and block.tag == 18, "not a COSE_Sign1")
+    protected, unprotected, nil, signature = of(list, block.value, 4, 4)
+    header = of(dict, decode(of(bytes, protected)))
     require(list(header) == [1] and unprotected == {} and nil is None, "a header or payload too many")
-    require(type(header[1]) is int, "no algorithm")
     message = cbor2.dumps(["Signature1", protected, aad, payload])
     for key in keys:
-        if key.algorithm == header[1] and key.verifies(message, octets(signature, 64)):
+        if key.algorithm == header[1] and key.verifies(message, of(bytes, signature, 64, 64)):
             return key.identity
-    return None
+    raise RefusedError("a signature of no known key")
 
 
 def read_anchor(file: bytes) -> Anchor:
     """Return what an anchor file says, if its own root signed it."""
     require(len(file) <= _FILE_BYTES_MAX, "the anchor file is too large")
-    content, blocks = array(strict.decode(file), 2, 2)
-    document = mapping(strict.decode(octets(content)))
+    content, blocks = of(list, decode(file), 2, 2)
+    document = of(dict, decode(of(bytes, content)))
     require(list(document) == list(range(1, 12)), "anchor elements")
-    require(number(document[1]) == 1, "anchor format")
-    for element in (2, 3, 4):
-        number(document[element])
-    keys = tuple(_key(item) for item in array(document[5], 1, 32))
+    require([of(int, document[element]) for element in (1, 2, 3, 4)][0] == 1, "anchor format")
+    keys = [_key(of(dict, item)) for item in of(list, document[5], 1, 32)]
     require(len({key.identity for key in keys}) == len(keys), "a key twice")
     root, install = _roles(document, keys)
-    barred = [octets(item, 32) for item in array(document[9], 0, 16)]
+    barred = [of(bytes, item, 32, 32) for item in of(list, document[9], 0, 16)]
     require(all(one < other for one, other in pairwise(barred)), "barred digests out of order")
-    for item in array(document[10], 1, 4):
-        octets(item)
-    for item in array(document[11], 1, 4):
-        strict.text(item)
-    signers = frozenset(_root_signers(array(blocks, 1, 16), content, keys))
-    require(root.is_met_by(signers), "the anchor is not signed by its root")
-    return Anchor(keys, install, frozenset(barred))
-
-
-def _root_signers(blocks: list[Any], content: bytes, keys: tuple[Key, ...]) -> list[KeyIdentity]:
-    """Return who signed; a bad signature counts for nobody."""
-    signers = []
-    for block in blocks:
+    _ = [of(bytes, item) for item in of(list, document[10], 1, 4)]
+    _ = [of(str, item) for item in of(list, document[11], 1, 4)]
+    signers = set()
+    for block in of(list, blocks, 1, 16):
         try:
-            signer = signer_of(block, content, keys, _AAD)
-        except RefusedError:
+            signers.add(signer_of(block, content, keys, _AAD))
+        except RefusedError:  # a bad signature counts for nobody
             continue
-        signers += [] if signer is None else [signer]
-    return signers
+    require(root.is_met_by(frozenset(signers)), "the anchor is not signed by its root")
+    return Anchor(keys, install, barred)
 
 
-def _roles(document: dict[Any, Any], keys: tuple[Key, ...]) -> tuple[KeySet, dict[int, KeySet]]:
-    """Return root set and install sets; the boot sets of a role share its keys with no other role."""
+def _roles(document: dict[Any, Any], keys: list[Key]) -> tuple[KeySet, dict[int, KeySet]]:
+    """Return root set and install sets; a role's boot sets share keys with it, but with no other role."""
     root, install = _set(document[6], keys), {}
-    roles = [root.keys, frozenset(_members(array(document[7], 1, 2), keys))]
-    sets = mapping(document[8])
-    require(0 < len(sets) <= 4, "no role, or too many")
-    for role, item in sets.items():
-        require(1 <= number(role) <= 4, "an unknown role")
-        first, former = array(item, 2, 2)
+    roles = [root.keys, _members(document[7], keys, 2)]
+    for role, (first, former) in (
+        (of(int, role, 1, 4), of(list, item, 2, 2)) for role, item in of(dict, document[8], 1).items()
+    ):
         install[role] = _set(first, keys)
-        boot = [_set(one, keys).keys for one in array(former, 0, 4)]
-        roles.append(install[role].keys.union(*boot))
+        roles.append(install[role].keys.union(*(_set(one, keys).keys for one in of(list, former, 0, 4))))
     require(len(frozenset[KeyIdentity]().union(*roles)) == sum(map(len, roles)), "a key in two roles")
     return root, install
 
 
-def _set(item: Any, keys: tuple[Key, ...]) -> KeySet:
-    threshold, indices = array(item, 2, 2)
-    members = _members(array(indices, 1, 16), keys)
-    require(1 <= number(threshold) <= len(members), "a threshold that can't be")
-    return KeySet(threshold, frozenset(members))
+def _set(item: Any, keys: list[Key]) -> KeySet:
+    threshold, indices = of(list, item, 2, 2)
+    members = _members(indices, keys, 16)
+    return KeySet(of(int, threshold, 1, len(members)), members)
 
 
-def _members(indices: list[Any], keys: tuple[Key, ...]) -> list[KeyIdentity]:
-    numbers = [number(index, len(keys) - 1) for index in indices]
-    require(all(one < other for one, other in pairwise(numbers)), "key indices out of order")
-    return [keys[index].identity for index in numbers]
+def _members(item: Any, keys: list[Key], most: int) -> frozenset[KeyIdentity]:
+    indices = [of(int, index, 0, len(keys) - 1) for index in of(list, item, 1, most)]
+    require(all(one < other for one, other in pairwise(indices)), "key indices out of order")
+    return frozenset(keys[index].identity for index in indices)
 
 
-def _key(item: Any) -> Key:
-    fields = mapping(item)
-    kind = [fields.get(label) for label in (1, 3, -1)]
-    require(all(type(value) is int for value in kind), "a key without kind")
-    x = octets(fields.get(-2), 32)
-    if kind == [1, _ED25519, 6] and list(fields) == [1, 3, -1, -2]:
-        return Key((1, 6, x, b""), _ED25519)
-    require(
-        kind in [[2, _ES256, 1], [2, _ESP256, 1]] and list(fields) == [1, 3, -1, -2, -3], "an unknown key"
-    )
-    return Key((2, 1, x, _y(x, fields[-3])), kind[1])
-
-
-def _y(x: bytes, y: Any) -> bytes:
-    """Return the other coordinate; of a compressed point only its sign was told."""
-    if type(y) is not bool:
-        return octets(y, 32)
-    try:
-        point = ec.EllipticCurvePublicKey.from_encoded_point(_CURVE, (b"\3" if y else b"\2") + x)
-    except ValueError:
-        strict.refuse("a key that is no point of the curve")
-    return point.public_numbers().y.to_bytes(32)
+def _key(fields: dict[Any, Any]) -> Key:
+    kty, algorithm, curve, x, y = (fields.get(label) for label in (1, 3, -1, -2, -3))
+    require({type(kty), type(algorithm), type(curve)} == {int}, "a key without kind")
+    x = of(bytes, x, 32, 32)
+    if (kty, algorithm, curve) == (1, _ED25519, 6) and list(fields) == [1, 3, -1, -2]:
+        return Key((1, 6, x, b""), algorithm)
+    require((kty, curve) == (2, 1) and algorithm in _P256_ALGORITHMS and len(fields) == 5, "an unknown key")
+    if type(y) is bool:  # of a compressed point only the sign of y is told
+        try:
+            y = _point((b"\3" if y else b"\2") + x).public_numbers().y.to_bytes(32)
+        except ValueError as error:
+            raise RefusedError("a key that is no point of the curve") from error
+    return Key((2, 1, x, of(bytes, y, 32, 32)), algorithm)

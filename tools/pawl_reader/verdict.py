@@ -1,17 +1,13 @@
 """What the reader says of a release, in values that another reader's words can be compared with."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 # kty, crv, x, y: a key is known by these, whatever its encoding; y is empty for Ed25519.
 KeyIdentity = tuple[int, int, bytes, bytes]
 
 
-class RefusedError(Exception):
-    """A release, or an anchor, that must not be used; the text says why, for people."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, order=True)
-class Image:
+class Image(NamedTuple):
     """An image that the release brings into a slot (0 or 1) of a component."""
 
     component: str
@@ -21,12 +17,18 @@ class Image:
     uri: str
 
 
+class Block(NamedTuple):
+    """A block of a payload, named as devices fetch it."""
+
+    index: bytes
+    variant: int
+    number: int
+    digest: bytes
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """Whether a release may be used, and what it is; of a refused one only the reason is told.
-
-    `blocks` names each payload block: SHA-256 of its index, variant, number, SHA-256 of the block; it is sorted.
-    """
+    """Whether a release may be used, and what it is; of a refused one only the reason is told, for people."""
 
     accepted: bool
     reason: str = ""
@@ -36,4 +38,4 @@ class Verdict:
     role: int = 0
     signers: frozenset[KeyIdentity] = frozenset()
     images: frozenset[Image] = frozenset()
-    blocks: tuple[tuple[bytes, int, int, bytes], ...] = ()
+    blocks: frozenset[Block] = frozenset()
