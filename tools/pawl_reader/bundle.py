@@ -89,7 +89,7 @@ def _payload(
     require(0 in encodings, "no plain variant")
     plain = [image[at : at + _BLOCK_BYTES] for at in range(0, size, _BLOCK_BYTES)]
     for place, encoding in enumerate(encodings):
-        member = f"#p:{name}:{place}" if encoding else uri
+        member = uri if place == encodings.index(0) else f"#p:{name}:{place}"
         allowed.add(member)
         for count, found in enumerate(_variant(variants[place], members.get(member), plain)):
             yield Block(sha256(listing).digest(), place, count, found)
