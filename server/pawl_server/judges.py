@@ -124,9 +124,7 @@ def _signers(envelope: Any, keys: list[Any]) -> Iterator[Any]:
 def _said(verdict: Verdict) -> str:
     if not verdict.accepted:
         return f"refused ({verdict.reason})"
-    return (
-        f"accepted {verdict.digest.hex()[:16]}, sequence number {verdict.sequence}, {len(verdict.signers)} signers"
-    )
+    return f"accepted {verdict.digest.hex()[:16]}, sequence number {verdict.sequence}, {len(verdict.signers)} signers"
 
 
 def _plain(value: Any) -> Any:

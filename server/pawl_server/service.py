@@ -14,18 +14,17 @@ import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 
-from pawl import trust
-from pawl.ports.host.verifier import verify
 from pawl_server.carrying import Carrier
 from pawl_server.domain import director
 from pawl_server.domain.changes import Changes, Outgoing
 from pawl_server.domain.director import AnchorReference
 from pawl_server.domain.fleet import Assignment, Device, Enrolment
 from pawl_server.errors import UnknownError
-from pawl_server.events import AssignmentSettled, Event, OfferMade, RolloutChanged
+from pawl_server.events import AssignmentSettled, Event, JudgesDisagreed, OfferMade, RolloutChanged
 from pawl_server.inbound import UP_TOPICS
 from pawl_server.ingest import Ingest
 from pawl_server.inventory import Inventory
+from pawl_server.judges import DisagreementError, Judges
 from pawl_server.mqtt.inbox import Message
 from pawl_server.mqtt.link import LinkSettings, MqttLink
 from pawl_server.offering import OfferDesk
@@ -48,7 +47,8 @@ class FleetServer:
     """
 
     def __init__(self, settings: ServerSettings, clock: Callable[[], float] = time.time) -> None:
-        anchor = trust.load(settings.anchor.read_bytes(), verify)
+        judges = Judges(settings.anchor.read_bytes(), settings.disagreements)
+        anchor = judges.anchor
         reference = AnchorReference(version=anchor.version, digest=anchor.digest)
         settings.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.settings = settings
@@ -57,11 +57,11 @@ class FleetServer:
         self._desk = OfferDesk(
             anchor=reference, signer=load_director(settings.director_key, anchor.directors)
         )
-        self._repository = Repository(settings.releases, anchor, bundle_max_bytes=settings.bundle_max_bytes)
+        self._repository = Repository(settings.releases, judges, bundle_max_bytes=settings.bundle_max_bytes)
         self._ingest = Ingest(self.store, self._desk, clock)
         self._watchers = Watchers(queue_max=settings.watcher_queue_max)
         self._publisher = Publisher(
-            self.store, self._repository, self._publish, clock, window=settings.publish_window
+            self.store, self._repository, self._publish, self._tell, clock, window=settings.publish_window
         )
         self._reconciler = Reconciler(
             self.store,
@@ -109,8 +109,17 @@ class FleetServer:
             await transaction.enroll(Device(enrolment=enrolment))
 
     async def import_release(self, raw: bytes) -> bytes:
-        """Verify and keep a bundle, return its manifest digest; ManifestError if a device would refuse it."""
-        release = await asyncio.to_thread(self._repository.add, raw)
+        """Verify and keep a bundle, return its manifest digest.
+
+        Raises:
+            ManifestError: a device would refuse it.
+            DisagreementError: the two judges of releases differ about it; whoever watches was told.
+        """
+        try:
+            release = await asyncio.to_thread(self._repository.add, raw)
+        except DisagreementError as error:
+            self._tell([JudgesDisagreed.of(error)])
+            raise
         async with self.store.writing() as transaction:
             await transaction.add_release(replace(release, imported_at_s=self._now_s()))
         return release.digest

@@ -8,6 +8,7 @@ from pawl_server.mqtt.broker_config import BrokerSettings
 
 DATABASE_NAME = "pawl.sqlite"
 RELEASES_NAME = "releases"
+DISAGREEMENTS_NAME = "disagreements"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +40,11 @@ class ServerSettings:
     def releases(self) -> Path:
         """The folder of imported bundles."""
         return self.folder / RELEASES_NAME
+
+    @property
+    def disagreements(self) -> Path:
+        """The folder of cases about which the judges of releases differ."""
+        return self.folder / DISAGREEMENTS_NAME
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

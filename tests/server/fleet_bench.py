@@ -10,12 +10,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from release_factory import CLASS, VENDOR, KeyPair, make_anchor, make_keys
 
-from pawl import codes, cose, messages, topics, trust
+from pawl import codes, cose, messages, topics
 from pawl.identity import partition_of
 from pawl.ports.host.verifier import verify
 from pawl.ratchet import Release as ConfirmedRelease
 from pawl_server.domain.director import AnchorReference
 from pawl_server.domain.fleet import Enrolment
+from pawl_server.judges import Judges
 from pawl_server.offering import OfferDesk
 from pawl_server.repository import Repository
 from pawl_server.signing import load_director
@@ -116,6 +117,7 @@ class Fleet:
     folder: Path
     keys: object
     anchor: object
+    judges: Judges
     desk: OfferDesk
     repository: Repository
     store: Store
@@ -132,7 +134,8 @@ def make_fleet(folder):
     director = folder / "director.pem"
     director.touch(mode=0o600)
     director.write_bytes(keys.director.pem())
-    anchor = trust.load((folder / "anchor").read_bytes(), verify)
+    judges = Judges((folder / "anchor").read_bytes(), folder / "disagreements")
+    anchor = judges.anchor
     desk = OfferDesk(
         anchor=AnchorReference(version=anchor.version, digest=anchor.digest),
         signer=load_director(director, anchor.directors),
@@ -141,8 +144,9 @@ def make_fleet(folder):
         folder=folder,
         keys=keys,
         anchor=anchor,
+        judges=judges,
         desk=desk,
-        repository=Repository(folder / "releases", anchor, bundle_max_bytes=BUNDLE_MAX_BYTES),
+        repository=Repository(folder / "releases", judges, bundle_max_bytes=BUNDLE_MAX_BYTES),
         store=Store(folder / "pawl.sqlite"),
     )
 

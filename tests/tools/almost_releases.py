@@ -39,7 +39,9 @@ class SecretKey:
     def sign(self, message):
         if self.algorithm == -19:
             return self._private.sign(message)
-        r, s = decode_dss_signature(self._private.sign(message, ec.ECDSA(SHA256(), deterministic_signing=True)))
+        r, s = decode_dss_signature(
+            self._private.sign(message, ec.ECDSA(SHA256(), deterministic_signing=True))
+        )
         return r.to_bytes(32) + s.to_bytes(32)
 
     def cose(self, *, is_compressed=True):
@@ -53,7 +55,17 @@ class SecretKey:
         """Return the COSE_Sign1 over a detached payload as a tree; `odd` replaces parts of it."""
         protected = odd.get("protected", cbor2.dumps({1: self.algorithm}))
         signature = self.sign(cbor2.dumps(["Signature1", protected, aad, payload]))
-        return Tag(18, [[protected, odd.get("unprotected", Map([])), odd.get("payload"), odd.get("signature", signature)]])
+        return Tag(
+            18,
+            [
+                [
+                    protected,
+                    odd.get("unprotected", Map([])),
+                    odd.get("payload"),
+                    odd.get("signature", signature),
+                ]
+            ],
+        )
 
 
 ROOT, DIRECTOR, STRANGER = SecretKey(101), SecretKey(102), SecretKey(103)
@@ -100,7 +112,16 @@ def sequence(*items):
 
 def parameters(**values):
     """Return (20, map) of parameters by name."""
-    numbers = {"vendor": 1, "device_class": 2, "digest": 3, "slot": 5, "size": 14, "uri": 21, "priority": 27, "version": 28}
+    numbers = {
+        "vendor": 1,
+        "device_class": 2,
+        "digest": 3,
+        "slot": 5,
+        "size": 14,
+        "uri": 21,
+        "priority": 27,
+        "version": 28,
+    }
     return 20, Map(sorted([numbers[name], value] for name, value in values.items()))
 
 
@@ -114,7 +135,12 @@ class Part:
 
     def __post_init__(self):
         blocks = [self.image[at : at + 4096] for at in range(0, len(self.image), 4096)]
-        self.index = self.index or [1, len(self.image), 4096, [[0, None, len(self.image), None, _digests(blocks)]]]
+        self.index = self.index or [
+            1,
+            len(self.image),
+            4096,
+            [[0, None, len(self.image), None, _digests(blocks)]],
+        ]
 
     def deflated(self):
         """Add the deflated variant."""
@@ -235,7 +261,18 @@ def app_and_data():
     return Release(
         parts=[one, two],
         components=[b"app", b"data"],
-        shared=[12, 0, *parameters(vendor=VENDOR, device_class=CLASS, **one.matched), 1, 2, 2, 2, 12, 1, *parameters(**two.matched)],
+        shared=[
+            12,
+            0,
+            *parameters(vendor=VENDOR, device_class=CLASS, **one.matched),
+            1,
+            2,
+            2,
+            2,
+            12,
+            1,
+            *parameters(**two.matched),
+        ],
         install=[12, 0, *parameters(uri=one.uri), 21, 2, 3, 2, 12, 1, *parameters(uri=two.uri), 21, 2, 3, 2],
         validate=[12, 0, 3, 2, 12, 1, 3, 2],
         invoke=[12, 0, 23, 2],
@@ -281,7 +318,13 @@ def address_bound():
 def conditional():
     """Return a release that asks for a version and an authorization."""
     release = app()
-    release.install[:2] = [*parameters(uri=release.parts[0].uri, priority=3, version=Wrapped([[2, [1, 0]]])), 28, 2, 27, 2]
+    release.install[:2] = [
+        *parameters(uri=release.parts[0].uri, priority=3, version=Wrapped([[2, [1, 0]]])),
+        28,
+        2,
+        27,
+        2,
+    ]
     return release
 
 
@@ -289,7 +332,9 @@ def described():
     """Return a release with a severed text and two attachments."""
     release = app()
     attached = {f"#a:{b64u(sha256(content).digest())}": content for content in (b"an SBOM", b"a provenance")}
-    lines = "".join(f"{name} {member}\n" for name, member in zip(("provenance.json", "sbom.json"), attached, strict=True))
+    lines = "".join(
+        f"{name} {member}\n" for name, member in zip(("provenance.json", "sbom.json"), attached, strict=True)
+    )
     text = cbor2.dumps({"en": {1: "What it is"}, "x-pawl": {1: lines}})
     release.elements = {23: [-16, sha256(cbor2.dumps(text)).digest()]}
     release.extra = {23: text, **attached}
@@ -360,12 +405,21 @@ def signed_payload(rng, release):
     for _ in range(rng.randrange(3)):
         at = rng.randrange(len(blocks))
         blocks[at] = rng.choice(
-            (blocks[at][:-1], blocks[at] + b"\0", plain[at], mutations.damage(rng, blocks[at]), _open_ended(plain[at]), b"")
+            (
+                blocks[at][:-1],
+                blocks[at] + b"\0",
+                plain[at],
+                mutations.damage(rng, blocks[at]),
+                _open_ended(plain[at]),
+                b"",
+            )
         )
     part.with_blocks(blocks)
     if rng.random() < 0.3:
         part.index[3].reverse()
-        part.payloads = {0: part.payloads[len(part.index[3]) - 1]} if len(part.index[3]) == 2 else part.payloads
+        part.payloads = (
+            {0: part.payloads[len(part.index[3]) - 1]} if len(part.index[3]) == 2 else part.payloads
+        )
     return _bundle_with(release, before, part.uri)
 
 
@@ -405,9 +459,14 @@ def signatures(rng, release):
     """Who signed, how often, with which headers, in which order."""
     manifest = encode(release.manifest())
     item = cbor2.dumps([-16, sha256(cbor2.dumps(manifest)).digest()])
-    item = rng.choice((item, item, item, cbor2.dumps([-16, bytes(32)]), cbor2.dumps([-44, item[3:]]), item + b"\0"))
+    item = rng.choice(
+        (item, item, item, cbor2.dumps([-16, bytes(32)]), cbor2.dumps([-44, item[3:]]), item + b"\0")
+    )
     everyone = [*RELEASE, *RELEASE, *RECOVERY, ROOT, DIRECTOR, FORMER, STRANGER]
-    blocks = [encode(_odd_block(rng, rng.choice(everyone), item)) for _ in range(rng.choice((0, 1, 1, 2, 2, 3, 8, 9)))]
+    blocks = [
+        encode(_odd_block(rng, rng.choice(everyone), item))
+        for _ in range(rng.choice((0, 1, 1, 2, 2, 3, 8, 9)))
+    ]
     if rng.random() < 0.5:
         blocks = sorted(set(blocks) | {encode(signer.block(item)) for signer in release.signers})
     if rng.random() < 0.2:
@@ -421,7 +480,11 @@ def _odd_block(rng, key, item):
     odd = rng.choice(
         (
             {"protected": cbor2.dumps({1: rng.choice((-7, -8, -9, -19, 0, True))})},
-            {"protected": rng.choice((b"", b"\xa0", b"\xa1\x01\x38\x08", b"\xbf\x01\x28\xff", b"\xa2\x01\x28\x01\x28"))},
+            {
+                "protected": rng.choice(
+                    (b"", b"\xa0", b"\xa1\x01\x38\x08", b"\xbf\x01\x28\xff", b"\xa2\x01\x28\x01\x28")
+                )
+            },
             {"protected": cbor2.dumps({1: key.algorithm, 4: b"kid"})},
             {"protected": encode(Map([[1, key.algorithm], [1, key.algorithm]]))},
             {"unprotected": Map([[1, key.algorithm]])},

@@ -79,14 +79,18 @@ def main():
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--keep", type=Path, default=Path(tempfile.gettempdir()) / "pawl-disagreements")
-    parser.add_argument("--all-shapes", action="store_true", help="those that the device does not take yet, too")
+    parser.add_argument(
+        "--all-shapes", action="store_true", help="those that the device does not take yet, too"
+    )
     args = parser.parse_args()
     logging.disable()
     shapes = SHAPES + SHAPES_TO_COME if args.all_shapes else SHAPES
     slices = [range(first, args.count, args.jobs) for first in range(args.jobs)]
     total = Tally()
     with ProcessPoolExecutor(args.jobs) as pool:
-        for tally in pool.map(run, *zip(*[(args.seed, one, args.keep, shapes) for one in slices], strict=True)):
+        for tally in pool.map(
+            run, *zip(*[(args.seed, one, args.keep, shapes) for one in slices], strict=True)
+        ):
             total.add(tally)
     print("device / reader")
     for (device, reader), count in total.pairs.most_common():

@@ -4,23 +4,93 @@ A tree is plain values and the classes below, which can say what no honest encod
 same bytes.
 """
 
-from dataclasses import dataclass
-
 import zlib
+from dataclasses import dataclass
 
 import cbor2
 
 # What stands where something else belongs; tokens are encodings that no value has.
 TOKENS = [
     bytes.fromhex(text)
-    for text in (
-        "f93c00 fb3ff0000000000000 f7 e0 f820 f800 c24101 c249010000000000000000 c074 d9d9f700 d81c80 d90100 "
-        "9f01ff bf0102ff 5f4101ff 7f6161ff ff 1800 190001 1a00000001 1b0000000000000001 3800 5801 61ff 63eda080 "
-        "a201010101 a2020101 a201000100 8180 d88100 d26161 1bffffffffffffffff 3bffffffffffffffff 818181818181818181818100"
-    ).split()
+    for text in [
+        "f93c00",
+        "fb3ff0000000000000",
+        "f7",
+        "e0",
+        "f820",
+        "f800",
+        "c24101",
+        "c249010000000000000000",
+        "c074",
+        "d9d9f700",
+        "d81c80",
+        "d90100",
+        "9f01ff",
+        "bf0102ff",
+        "5f4101ff",
+        "7f6161ff",
+        "ff",
+        "1800",
+        "190001",
+        "1a00000001",
+        "1b0000000000000001",
+        "3800",
+        "5801",
+        "61ff",
+        "63eda080",
+        "a201010101",
+        "a2020101",
+        "a201000100",
+        "8180",
+        "d88100",
+        "d26161",
+        "1bffffffffffffffff",
+        "3bffffffffffffffff",
+        "818181818181818181818100",
+    ]
 ]
-VALUES = [0, 1, 2, 3, 12, 15, 16, 21, 22, 24, 64, -1, -7, -8, -9, -16, -19, -2, 4095, 4096, 4097, 65536, 2**32, 2**63]
-VALUES += [2**64 - 1, -(2**64), True, False, None, "", "x", "app", "pawl:", b"", b"x", b"app", b"data", bytes(16)]
+VALUES = [
+    0,
+    1,
+    2,
+    3,
+    12,
+    15,
+    16,
+    21,
+    22,
+    24,
+    64,
+    -1,
+    -7,
+    -8,
+    -9,
+    -16,
+    -19,
+    -2,
+    4095,
+    4096,
+    4097,
+    65536,
+    2**32,
+    2**63,
+]
+VALUES += [
+    2**64 - 1,
+    -(2**64),
+    True,
+    False,
+    None,
+    "",
+    "x",
+    "app",
+    "pawl:",
+    b"",
+    b"x",
+    b"app",
+    b"data",
+    bytes(16),
+]
 VALUES += [bytes(32), bytes(31), bytes(33), b"\x80", b"\xa0", b"\x82\x03\x02", []]
 
 
@@ -94,7 +164,7 @@ def _unwrapped(value):
     return Wrapped([_tree(inner)]) if is_wrapped else value
 
 
-def encode(node):
+def encode(node):  # noqa: PLR0911  # one a kind of node
     """Return the encoding of a tree."""
     if isinstance(node, Token):
         return node.raw
@@ -210,13 +280,21 @@ def _within(rng, container, at, _):
         entries.insert(rng.randrange(len(entries)), entries.pop(one))
     elif kind == 3:
         value = rng.choice(VALUES)
-        entries.insert(rng.randrange(len(entries) + 1), [value, rng.choice(VALUES)] if isinstance(node, Map) else value)
+        entries.insert(
+            rng.randrange(len(entries) + 1), [value, rng.choice(VALUES)] if isinstance(node, Map) else value
+        )
     else:
         entries.reverse()
 
 
 def _copy(node):
-    return tree_of(encode(node)) if isinstance(node, (Map, Tag, Wrapped)) else list(node) if isinstance(node, list) else node
+    return (
+        tree_of(encode(node))
+        if isinstance(node, (Map, Tag, Wrapped))
+        else list(node)
+        if isinstance(node, list)
+        else node
+    )
 
 
 def _swap(rng, container, at, places):
@@ -238,7 +316,20 @@ def _wrap(rng, container, at, _):
     container[at] = rng.choice((Wrapped([node]), Tag(rng.choice((18, 107, 24, 1)), [node]), [node]))
 
 
-_CHANGES = [_replace, _misspell, _lengthen, _leave_open, _nudge, _nudge, _within, _within, _within, _swap, _overwrite, _wrap]
+_CHANGES = [
+    _replace,
+    _misspell,
+    _lengthen,
+    _leave_open,
+    _nudge,
+    _nudge,
+    _within,
+    _within,
+    _within,
+    _swap,
+    _overwrite,
+    _wrap,
+]
 
 
 def damage(rng, raw):

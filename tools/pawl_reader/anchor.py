@@ -79,7 +79,7 @@ def read_anchor(file: bytes) -> Anchor:
     content, blocks = of(list, decode(file), 2, 2)
     document = of(dict, decode(of(bytes, content)))
     require(list(document) == list(range(1, 12)), "anchor elements")
-    require([of(int, document[element]) for element in (1, 2, 3, 4)][0] == 1, "anchor format")
+    require(min(of(int, document[element]) for element in (1, 2, 3, 4)) >= 0 and document[1] == 1, "format")
     keys = [_key(of(dict, item)) for item in of(list, document[5], 1, 32)]
     require(len({key.identity for key in keys}) == len(keys), "a key twice")
     root, install = _roles(document, keys)
@@ -124,9 +124,9 @@ def _members(item: Any, keys: list[Key], most: int) -> frozenset[KeyIdentity]:
 
 
 def _key(fields: dict[Any, Any]) -> Key:
-    kty, algorithm, curve, x, y = (fields.get(label) for label in (1, 3, -1, -2, -3))
-    require({type(kty), type(algorithm), type(curve)} == {int}, "a key without kind")
-    x = of(bytes, x, 32, 32)
+    kty, algorithm, curve, x, y = [fields.get(label) for label in (1, 3, -1, -2, -3)]
+    algorithm, x = of(int, algorithm, -64), of(bytes, x, 32, 32)
+    require(type(kty) is type(curve) is int, "a key without kind")
     if (kty, algorithm, curve) == (1, _ED25519, 6) and list(fields) == [1, 3, -1, -2]:
         return Key((1, 6, x, b""), algorithm)
     require((kty, curve) == (2, 1) and algorithm in _P256_ALGORITHMS and len(fields) == 5, "an unknown key")

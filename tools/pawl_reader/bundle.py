@@ -4,6 +4,7 @@ import re
 import zlib
 from base64 import urlsafe_b64encode
 from collections.abc import Iterator
+from dataclasses import replace
 from hashlib import sha256
 from itertools import accumulate, pairwise
 from typing import Any
@@ -39,23 +40,14 @@ def _judge(raw: bytes, anchor: Anchor) -> Verdict:
     require(
         any(anchor.install[role].is_met_by(signers) for role in {1, 2} & anchor.install.keys()), "unsigned"
     )
-    manifest = read_manifest(members[3])
-    demanded = anchor.install.get(manifest.role)
+    verdict, described = read_manifest(members[3])
+    demanded = anchor.install.get(verdict.role)
     require(demanded and demanded.is_met_by(signers) and signers <= demanded.keys, "not signed for its role")
-    allowed = {2, 3, *_text_members(members, manifest.text)}
-    payloads = {(image.uri, image.digest, image.size) for image in manifest.images}
+    allowed = {2, 3, *_text_members(members, described)}
+    payloads = {(image.uri, image.digest, image.size) for image in verdict.images}
     blocks = frozenset(block for one in payloads for block in _payload(members, *one, allowed))
     require(members.keys() == allowed, "members that nothing signs")
-    return Verdict(
-        accepted=True,
-        digest=digest,
-        sequence=manifest.sequence,
-        version=manifest.version,
-        role=manifest.role,
-        signers=signers,
-        images=manifest.images,
-        blocks=blocks,
-    )
+    return replace(verdict, digest=digest, signers=signers, blocks=blocks)
 
 
 def _signed(members: dict[Any, bytes], anchor: Anchor) -> tuple[bytes, frozenset[KeyIdentity]]:
@@ -88,7 +80,7 @@ def _payload(
     encodings = [of(int, of(list, variant, 5, 5)[0], 0, 1) for variant in of(list, variants, 1, 8)]
     require(0 in encodings, "no plain variant")
     plain = [image[at : at + _BLOCK_BYTES] for at in range(0, size, _BLOCK_BYTES)]
-    for place, encoding in enumerate(encodings):
+    for place in range(len(variants)):
         member = uri if place == encodings.index(0) else f"#p:{name}:{place}"
         allowed.add(member)
         for count, found in enumerate(_variant(variants[place], members.get(member), plain)):

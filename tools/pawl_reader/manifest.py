@@ -1,9 +1,9 @@
 """The manifest, followed for each slot along every way that its conditions leave open: what is fetched, matched, invoked."""
 
-from typing import Any, NamedTuple
+from typing import Any
 
 from pawl_reader.strict import decode, digest, of, require
-from pawl_reader.verdict import Image
+from pawl_reader.verdict import Image, Verdict
 
 _ROLES = {(b"app",): 1, (b"app", b"data"): 1, (b"app", b"running"): 2, (b"app", b"running", b"data"): 2}
 _REQUIRED, _OPTIONAL = {1, 2, 3, 6, 7, 9, 20}, {4, 23}
@@ -17,18 +17,8 @@ _WAYS_MAX = 64
 Way = list[tuple[int, int, int, Any]]  # of manifest element, component, command, argument
 
 
-class Manifest(NamedTuple):
-    """What a manifest says; `text` is the digest of the severed text, if there is one."""
-
-    sequence: int
-    version: tuple[int, ...]
-    role: int
-    images: frozenset[Image]
-    text: bytes | None
-
-
-def read_manifest(raw: bytes) -> Manifest:
-    """Return what a manifest says; refuse all that the profile doesn't name."""
+def read_manifest(raw: bytes) -> tuple[Verdict, bytes | None]:
+    """Return what a manifest says, and the digest of its severed text; refuse all that the profile doesn't name."""
     elements = of(dict, decode(raw))
     require(_REQUIRED <= elements.keys() <= _REQUIRED | _OPTIONAL, "manifest elements")
     require(of(int, elements[1]) == 1, "manifest version")
@@ -41,8 +31,8 @@ def read_manifest(raw: bytes) -> Manifest:
     sequences = {3: common[4], 20: elements[20], 7: elements[7], 9: elements[9]}
     images = [image for slot in (0, 1) for image in _Slot(names, slot).images(sequences)]
     require(images, "it fits no slot")
-    text = digest(elements[23]) if 23 in elements else None
-    return Manifest(of(int, elements[2]), version, _ROLES[names], frozenset(images), text)
+    said = Verdict(True, "", b"", of(int, elements[2]), version, _ROLES[names], images=frozenset(images))
+    return said, digest(elements[23]) if 23 in elements else None
 
 
 def _numbers(item: Any) -> list[int]:
@@ -71,7 +61,7 @@ class _Slot:
             require(self._demanded <= done, "not everything is fetched, matched and invoked")
             for component, name in enumerate(self._names):
                 if name != b"running":
-                    facts = [in_force.get((component, parameter)) for parameter in (3, 14, 21)]
+                    facts: Any = [in_force.get((component, parameter)) for parameter in (3, 14, 21)]
                     require(None not in facts, "an image without digest, size or uri")
                     images.append(Image(name.decode(), self._slot, *facts))
         return images
@@ -81,7 +71,7 @@ class _Slot:
         items = of(list, decode(of(bytes, raw)), 2)
         require(len(items) % 2 == 0, "a command without argument")
         ways: list[Way] = [[]]
-        index = 0 if len(self._names) == 1 else None
+        index: Any = 0 if len(self._names) == 1 else None
         for command, argument in zip(items[::2], items[1::2], strict=True):
             require(of(int, command) in _COMMANDS[element], "a command not allowed here")
             require(not (is_branch and command in _NOT_IN_A_BRANCH), "a command not allowed in a branch")

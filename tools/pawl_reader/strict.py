@@ -1,7 +1,7 @@
 """Deterministic CBOR (RFC 8949, 4.2.1) out of a lenient library: decoded, encoded again, compared, looked through."""
 
 from hashlib import sha256
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import cbor2
 
@@ -45,15 +45,17 @@ def _plain(item: Any, depth: int) -> Any:
         require(item.tag in {18, 107}, "a tag that is not called for")
         return cbor2.CBORTag(item.tag, _plain(item.value, depth))
     is_known = type(item) in {int, str, bytes, bool, type(None)}
-    require(is_known and (type(item) is not int or -(2**64) <= item < 2**64), "a value of another type or size")
+    require(
+        is_known and (type(item) is not int or -(2**64) <= item < 2**64), "a value of another type or size"
+    )
     return item
 
 
 def of(kind: type[_T], item: Any, low: int = 0, high: int = 2**64 - 1) -> _T:
     """Return an item of this very type, its value or length within bounds."""
-    if type(item) is not kind or not low <= (item if kind is int else len(item)) <= high:
-        raise RefusedError(f"no {kind.__name__} of {low} to {high}: {item!r:.80}")
-    return item
+    is_of_kind = type(item) is kind
+    require(is_of_kind and low <= (item if kind is int else len(item)) <= high, f"no {kind} in {low}..{high}")
+    return cast("_T", item)
 
 
 def digest(item: Any) -> bytes:

@@ -18,15 +18,15 @@ class Image(NamedTuple):
 
 
 class Block(NamedTuple):
-    """A block of a payload, named as devices fetch it."""
+    """A block of a payload, named as devices fetch it: `listing` is the SHA-256 of the index."""
 
-    index: bytes
+    listing: bytes
     variant: int
     number: int
     digest: bytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Verdict:
     """Whether a release may be used, and what it is; of a refused one only the reason is told, for people."""
 

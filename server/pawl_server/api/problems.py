@@ -18,6 +18,7 @@ from pawl.errors import ManifestError
 from pawl.names import reason_name
 from pawl_server.domain.rollout import RolloutStateError
 from pawl_server.errors import InvalidError, UnknownError
+from pawl_server.judges import DisagreementError
 from pawl_server.store import ConflictError
 
 _log = logging.getLogger(__name__)
@@ -43,6 +44,11 @@ KINDS: dict[type[Exception], Kind] = {
     ),
     RolloutStateError: Kind(status=409, title="wrong state", next="look at the rollout's state"),
     ManifestError: Kind(status=422, title="refused", next="run `pawl verify` on the release"),
+    DisagreementError: Kind(
+        status=422,
+        title="judges disagree",
+        next="use the release nowhere; report the case that the server kept",
+    ),
     Exception: Kind(
         status=500, title="internal", next="look into the server's log; what was asked can be asked again"
     ),
