@@ -359,3 +359,9 @@ SYNC_FLUSH = zlib.Z_SYNC_FLUSH
 def zlib_compressor():
     """Return a compressor of raw DEFLATE with a window of 4 KiB."""
     return zlib.compressobj(9, zlib.DEFLATED, -12)
+
+
+def deflate_all(block):
+    """Return a block as DEFLATE data, ended."""
+    compressor = zlib_compressor()
+    return compressor.compress(block) + compressor.flush()
