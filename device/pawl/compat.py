@@ -27,7 +27,8 @@ try:
             got = deflate.DeflateIO(stream, deflate.RAW, _WINDOW_BITS).readinto(block)
         except (OSError, EOFError):
             return b""
-        return b"" if stream.read(1) else memoryview(block)[:got]
+        behind = stream.read(1)  # pyright: ignore[reportAttributeAccessIssue]  # the stubs lack it
+        return b"" if behind else memoryview(block)[:got]
 
 except ImportError:
     import zlib
