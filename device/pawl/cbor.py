@@ -182,10 +182,10 @@ class Reader:
             raise malformed("simple value out of the profile")
         return None if argument == _NULL else argument == _TRUE
 
-    def skip_tagged(self):
-        """Read any item behind one tag; return its encoded bytes as a slice of the buffer."""
+    def skip_tagged(self, number):
+        """Read any item behind this tag; return its encoded bytes as a slice of the buffer."""
         start = self.pos
-        self._expect(TAG, "a tag")
+        self.tag(number)
         self.value()
         return self.buf[start : self.pos]
 

@@ -102,7 +102,7 @@ def _split(file):
     count = reader.array()
     if not 1 <= count <= 16:
         raise invalid("1 to 16 signatures are allowed")
-    blocks = [reader.skip_tagged() for _ in range(count)]
+    blocks = [reader.skip_tagged(codes.TAG_COSE_SIGN1) for _ in range(count)]
     reader.end()
     return content, blocks
 

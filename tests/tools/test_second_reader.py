@@ -33,7 +33,7 @@ from almost_releases import (
 )
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from fuzz_second_reader import run
-from mutations import Map, encode
+from mutations import Map, Tag, encode
 
 from pawl import codes, cose, suit
 from pawl.errors import ManifestError, PawlError, TrustError
@@ -233,10 +233,11 @@ def test_a_vendor_that_is_never_set_is_refused(judges):
     assert refusal(judges, bundle(release)) in {"vendor", "parameter"}
 
 
-def test_what_is_no_signature_makes_an_anchor_invalid():
-    """Once the reader passed over it."""
+@pytest.mark.parametrize("odd", [b"x", Tag(24, [b"x"]), Tag(107, [b"x"])], ids=["bytes", "tag 24", "tag 107"])
+def test_what_is_no_signature_makes_an_anchor_invalid(odd):
+    """Once the reader passed over what has no tag, and the device over what has another one."""
     content = encode(anchor_tree(1))
-    file = encode([content, [ROOT.block(content, b"pawl/anchor/1"), b"x"]])
+    file = encode([content, [ROOT.block(content, b"pawl/anchor/1"), odd]])
     assert not read(bundle(app()), file).accepted
     with pytest.raises(TrustError):
         Judges(file, Path("unused"))

@@ -89,7 +89,7 @@ def read_anchor(file: bytes) -> Anchor:
     _ = [of(str, item) for item in of(list, document[11], 1, 4)]
     signers = set()
     for block in of(list, blocks, 1, 16):
-        require(isinstance(block, cbor2.CBORTag), "what is no signature")
+        require(isinstance(block, cbor2.CBORTag) and block.tag == 18, "what is no signature")
         try:
             signers.add(signer_of(block, content, keys, _AAD))
         except RefusedError:  # a bad signature counts for nobody
