@@ -121,11 +121,19 @@ def _text_members(members: dict[Any, bytes], described: bytes | None) -> set[Any
     raw = of(bytes, members.get(23))
     require(strict.digest_of_bstr(raw) == described, "not the text that was signed")
     languages = of(dict, decode(raw), 1)
-    require(all(of(str, tag) and of(dict, entries) for tag, entries in languages.items()), "languages")
-    lines = of(str, languages.get("x-pawl", {1: ""}).get(1)).splitlines()
-    found = [_ATTACHMENT.fullmatch(line) for line in lines]
+    for tag, entries in languages.items():
+        require(type(tag) is str, "a language is named by text")
+        for key, value in of(dict, entries).items():
+            _ = [of(str, one) for one in (of(dict, value).values() if type(key) is tuple else [value])]
+            _ = [of(int, one) for one in (value if type(key) is tuple else [key])]
+            require(type(key) is int or {type(part) for part in key} <= {bytes}, "no component identifier")
+    lines = of(str, languages.get("x-pawl", {1: ""}).get(1)).split("\n")
+    found = [_ATTACHMENT.fullmatch(line) for line in lines[:-1]]
     listed = [match.groups() for match in found if match]
-    require(len(listed) == len(lines) and list(languages.get("x-pawl", {1: ""})) == [1], "attachments")
+    is_listed = (
+        list(languages.get("x-pawl", {1: ""})) == [1] and lines[-1] == "" and len(listed) == len(lines) - 1
+    )
+    require(is_listed and ("x-pawl" not in languages or listed), "attachments")
     require(all(one[0] < other[0] for one, other in pairwise(listed)), "attachments out of order")
     for _, member in listed:
         require(member == "#a:" + _b64u(of(bytes, members.get(member))), "not the attachment that was signed")
