@@ -102,10 +102,9 @@ def _roles(document: dict[Any, Any], keys: list[Key]) -> tuple[KeySet, dict[int,
     """Return root set and install sets; a role's boot sets share keys with it, but with no other role."""
     root, install = _set(document[6], keys), {}
     roles = [root.keys, _members(document[7], keys, 2)]
-    for role, (first, former) in (
-        (of(int, role, 1, 4), of(list, item, 2, 2)) for role, item in of(dict, document[8], 1).items()
-    ):
-        install[role] = _set(first, keys)
+    for role, item in of(dict, document[8], 1).items():
+        first, former = of(list, item, 2, 2)
+        install[of(int, role, 1, 4)] = _set(first, keys)
         roles.append(install[role].keys.union(*(_set(one, keys).keys for one in of(list, former, 0, 4))))
     require(len(frozenset[KeyIdentity]().union(*roles)) == sum(map(len, roles)), "a key in two roles")
     return root, install

@@ -34,15 +34,14 @@ def _judge(raw: bytes, anchor: Anchor) -> Verdict:
     require(isinstance(envelope, cbor2.CBORTag) and envelope.tag == 107, "not an envelope")
     members = {key: of(bytes, value) for key, value in of(dict, envelope.value).items()}
     require(members.keys() >= {2, 3}, "no authentication or no manifest")
-    wire = cbor2.CBORTag(107, {2: members[2], 3: members[3]})
-    require(len(cbor2.dumps(wire)) <= _ENVELOPE_BYTES_MAX, "the envelope is too large")
+    wire = cbor2.dumps(cbor2.CBORTag(107, {2: members[2], 3: members[3]}))
+    require(len(wire) <= _ENVELOPE_BYTES_MAX, "the envelope is too large")
     digest, signers = _signed(members, anchor)
-    require(
-        any(anchor.install[role].is_met_by(signers) for role in {1, 2} & anchor.install.keys()), "unsigned"
-    )
+    met = [role for role, key_set in anchor.install.items() if role <= 2 and key_set.is_met_by(signers)]
+    require(met, "unsigned")
     verdict, described = read_manifest(members[3])
-    demanded = anchor.install.get(verdict.role)
-    require(demanded and demanded.is_met_by(signers) and signers <= demanded.keys, "not signed for its role")
+    is_authorised = verdict.role in met and signers <= anchor.install[verdict.role].keys
+    require(is_authorised, "not signed for its role, or by others, too")
     allowed = {2, 3, *_text_members(members, described)}
     payloads = {(image.uri, image.digest, image.size) for image in verdict.images}
     blocks = frozenset(block for one in payloads for block in _payload(members, *one, allowed))
@@ -96,9 +95,7 @@ def _variant(variant: list[Any], member: bytes | None, plain: list[bytes]) -> li
         sizes = [int.from_bytes(packed[at : at + 2]) for at in range(0, len(packed), 2)]
         blocks = [payload[start:end] for start, end in pairwise(accumulate(sizes, initial=0))]
         require(sum(sizes) == size and all(map(_inflates_to, blocks, plain)), "blocks do not inflate")
-    require(
-        base is None and (encoding or lengths is None), "a variant with a base, or a plain one with lengths"
-    )
+    require(base is None and (encoding or lengths is None), "a base, or lengths of a plain variant")
     found = [sha256(block).digest() for block in blocks]
     require(digests == b"".join(found), "block digests")
     return found
@@ -122,18 +119,17 @@ def _text_members(members: dict[Any, bytes], described: bytes | None) -> set[Any
     require(strict.digest_of_bstr(raw) == described, "not the text that was signed")
     languages = of(dict, decode(raw), 1)
     for tag, entries in languages.items():
-        require(type(tag) is str, "a language is named by text")
+        of(str, tag)
         for key, value in of(dict, entries).items():
-            _ = [of(str, one) for one in (of(dict, value).values() if type(key) is tuple else [value])]
-            _ = [of(int, one) for one in (value if type(key) is tuple else [key])]
+            inner = of(dict, value) if type(key) is tuple else {key: value}
             require(type(key) is int or {type(part) for part in key} <= {bytes}, "no component identifier")
+            require({type(one) for one in inner.values()} <= {str}, "other than texts")
+            require(all(of(int, one) >= 0 for one in inner), "negative numbers")
     lines = of(str, languages.get("x-pawl", {1: ""}).get(1)).split("\n")
     found = [_ATTACHMENT.fullmatch(line) for line in lines[:-1]]
     listed = [match.groups() for match in found if match]
-    is_listed = (
-        list(languages.get("x-pawl", {1: ""})) == [1] and lines[-1] == "" and len(listed) == len(lines) - 1
-    )
-    require(is_listed and ("x-pawl" not in languages or listed), "attachments")
+    require(lines[-1] == "" and len(listed) == len(lines) - 1, "a line that is no attachment")
+    require("x-pawl" not in languages or (listed and len(languages["x-pawl"]) == 1), "attachments")
     require(all(one[0] < other[0] for one, other in pairwise(listed)), "attachments out of order")
     for _, member in listed:
         require(member == "#a:" + _b64u(of(bytes, members.get(member))), "not the attachment that was signed")

@@ -45,9 +45,7 @@ def _plain(item: Any, depth: int) -> Any:
         require(item.tag in {18, 107}, "a tag that is not called for")
         return cbor2.CBORTag(item.tag, _plain(item.value, depth))
     is_known = type(item) in {int, str, bytes, bool, type(None)}
-    require(
-        is_known and (type(item) is not int or -(2**64) <= item < 2**64), "a value of another type or size"
-    )
+    require(is_known and (type(item) is not int or -(2**64) <= item < 2**64), "another type or size")
     return item
 
 
