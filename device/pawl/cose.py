@@ -29,6 +29,8 @@ def read_key(reader):
     for label in reader.keys():
         fields[label] = reader.value()
     kind = (fields.pop(codes.KEY_KTY, None), fields.pop(codes.KEY_ALG, None), fields.pop(codes.KEY_CRV, None))
+    if any(part is True for part in kind):  # which is 1 in Python, but not in CBOR
+        raise cbor.malformed("a key's kind is told in numbers")
     x = _coordinate(fields.pop(codes.KEY_X, None))
     if kind == (codes.KTY_OKP, codes.ALG_ED25519, codes.CRV_ED25519):
         y = b""

@@ -329,7 +329,7 @@ _CONDITIONS = {
 
 def _require_identity(command, parameters, identity):
     parameter, place, reason = _CONDITIONS[command]
-    if parameters.get(parameter) != identity[place]:
+    if parameter not in parameters or parameters[parameter] != identity[place]:
         raise ManifestError(reason, "made for another device")
 
 

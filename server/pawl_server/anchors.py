@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+from pawl import codes
 from pawl.errors import ManifestError
 from pawl.names import reason_name
 from pawl_server.configuration import ConfigurationError
@@ -15,6 +16,7 @@ from pawl_server.domain import director
 from pawl_server.domain.changes import Changes
 from pawl_server.domain.fleet import Assignment
 from pawl_server.events import AnchorImported, AssignmentSettled, Event
+from pawl_server.judges import DisagreementError
 from pawl_server.offering import OfferDesk
 from pawl_server.repository import Repository
 from pawl_server.store import Store, Transaction
@@ -59,7 +61,7 @@ class Anchors:
         for anchor in stored[1:]:
             self._chain.read_again(anchor.file)
         self._chain.signer  # noqa: B018  # says now if there is no key
-        self._repository.follow(self._chain.newest)
+        self._repository.follow(self._chain.files[-1])
 
     async def all(self) -> list[StoredAnchor]:
         """Return the chain, the oldest first."""
@@ -79,24 +81,26 @@ class Anchors:
             reasons: dict[bytes, int] = {}
             events: list[Event] | None = None
             while events is None:
-                await self._judge_open_releases(anchor, reasons)
+                await self._judge_open_releases(file, reasons)
                 events = await self._write(anchor, file, reasons)
             self._chain.follow(anchor, file)
-            self._repository.follow(self._chain.newest)
+            self._repository.follow(self._chain.files[-1])
         return [AnchorImported(version=anchor.version), *events]
 
-    async def _judge_open_releases(self, anchor: Any, reasons: dict[bytes, int]) -> None:
+    async def _judge_open_releases(self, file: bytes, reasons: dict[bytes, int]) -> None:
         """Add what the anchor says of each release that devices are asked to install; 0 is that it may be."""
         async with self._store.reading() as transaction:
             wanted = {one.release for one in await transaction.open_assignments()}
         for release in wanted - reasons.keys():
-            reasons[release] = await asyncio.to_thread(self._reason_under, anchor, release)
+            reasons[release] = await asyncio.to_thread(self._reason_under, file, release)
 
-    def _reason_under(self, anchor: Any, release: bytes) -> int:
+    def _reason_under(self, file: bytes, release: bytes) -> int:
         try:
-            self._repository.under(anchor).open(release)
+            self._repository.under(file).open(release)
         except ManifestError as error:
             return int(error.code)
+        except DisagreementError:  # the case was kept, and an error logged
+            return int(codes.REASON_UNAUTHORISED)
         except FileNotFoundError:
             return 0  # who publishes it says so
         return 0

@@ -1,9 +1,11 @@
 """What the server tells those who watch it; each event is one fact that the store holds already."""
 
 from dataclasses import dataclass
+from typing import Self
 
 from pawl_server.domain.fleet import AssignmentState
 from pawl_server.domain.rollout import RolloutState
+from pawl_server.judges import DisagreementError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,6 +112,19 @@ class GroupAsked:
     devices: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JudgesDisagreed:
+    """An alarm: the two judges of releases differ; `case` is the folder that was kept, empty if there was no room."""
+
+    detail: str
+    case: str
+
+    @classmethod
+    def of(cls, error: DisagreementError) -> Self:
+        """Return the event of a disagreement."""
+        return cls(detail=str(error), case=str(error.case or ""))
+
+
 Event = (
     HelloReceived
     | OfferMade
@@ -123,4 +138,5 @@ Event = (
     | MessageRefused
     | RolloutChanged
     | GroupAsked
+    | JudgesDisagreed
 )

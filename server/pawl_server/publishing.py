@@ -13,6 +13,8 @@ from pawl import topics
 from pawl_server.domain.changes import Outgoing
 from pawl_server.domain.fleet import Release
 from pawl_server.errors import UnknownError
+from pawl_server.events import Event, JudgesDisagreed
+from pawl_server.judges import DisagreementError
 from pawl_server.repository import Repository
 from pawl_server.store import Store, Transaction
 
@@ -22,11 +24,12 @@ Publish = Callable[[Outgoing], Awaitable[None]]
 class Publisher:
     """Knows what the broker has; `publish` returns when the broker has the message."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # what it works with, given once
         self,
         store: Store,
         repository: Repository,
         publish: Publish,
+        tell: Callable[[list[Event]], None],
         clock: Callable[[], float],
         *,
         window: int,
@@ -34,6 +37,7 @@ class Publisher:
         self._store = store
         self._repository = repository
         self._publish = publish
+        self._tell = tell
         self._clock = clock
         self._window = window
         self._connection = 0
@@ -86,7 +90,11 @@ class Publisher:
 
     async def _open(self, digest: bytes) -> Any:
         version = self._repository.anchor_version
-        bundle = await asyncio.to_thread(self._repository.open, digest)
+        try:
+            bundle = await asyncio.to_thread(self._repository.open, digest)
+        except DisagreementError as error:
+            self._tell([JudgesDisagreed.of(error)])
+            raise
         self._judged[digest] = version
         return bundle
 

@@ -12,12 +12,13 @@ from pawl.errors import PawlError
 from pawl_server.carrying import Carrier
 from pawl_server.domain.rollout import Ask, Rollout
 from pawl_server.events import Event
+from pawl_server.judges import DisagreementError
 from pawl_server.publishing import Publisher, is_newest
 from pawl_server.store import Store
 
 _log = logging.getLogger(__name__)
 
-_UNUSABLE_RELEASE = (PawlError, FileNotFoundError)
+_UNUSABLE_RELEASE = (PawlError, DisagreementError, FileNotFoundError)
 
 
 class Reconciler:

@@ -23,11 +23,12 @@ from pawl_server.domain import director
 from pawl_server.domain.changes import Changes, Outgoing
 from pawl_server.domain.fleet import Assignment, Device, Enrolment
 from pawl_server.errors import UnknownError
-from pawl_server.events import AssignmentSettled, Event, OfferMade, RolloutChanged
+from pawl_server.events import AssignmentSettled, Event, JudgesDisagreed, OfferMade, RolloutChanged
 from pawl_server.freshness import FreshnessWatch
 from pawl_server.inbound import UP_TOPICS
 from pawl_server.ingest import Ingest
 from pawl_server.inventory import Inventory
+from pawl_server.judges import DisagreementError, Judges
 from pawl_server.mqtt.inbox import Message
 from pawl_server.mqtt.link import LinkSettings, MqttLink
 from pawl_server.offering import OfferDesk
@@ -57,20 +58,23 @@ class FleetServer:
     """
 
     def __init__(self, settings: ServerSettings, clock: Callable[[], float] = time.time) -> None:
-        self._chain = TrustChain(settings.anchor.read_bytes(), _director_keys(settings))
+        first = settings.anchor.read_bytes()
+        self._chain = TrustChain(first, _director_keys(settings))
         settings.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.settings = settings
         self.store = Store(settings.database)
         self._clock = clock
         self._desk = OfferDesk(authority=self._chain)
         self._repository = Repository(
-            settings.releases, self._chain.newest, bundle_max_bytes=settings.bundle_max_bytes
+            settings.releases,
+            Judges(first, settings.disagreements),
+            bundle_max_bytes=settings.bundle_max_bytes,
         )
         self._anchors = Anchors(self.store, self._chain, self._repository, self._desk, clock)
         self._ingest = Ingest(self.store, self._desk, clock)
         self._watchers = Watchers(queue_max=settings.watcher_queue_max)
         self._publisher = Publisher(
-            self.store, self._repository, self._publish, clock, window=settings.publish_window
+            self.store, self._repository, self._publish, self._tell, clock, window=settings.publish_window
         )
         self._reconciler = Reconciler(
             self.store,
@@ -177,8 +181,17 @@ class FleetServer:
         return await self._anchors.all()
 
     async def import_release(self, raw: bytes) -> bytes:
-        """Verify and keep a bundle, return its manifest digest; ManifestError if a device would refuse it."""
-        release = await asyncio.to_thread(self._repository.add, raw)
+        """Verify and keep a bundle, return its manifest digest.
+
+        Raises:
+            ManifestError: a device would refuse it.
+            DisagreementError: the two judges of releases differ about it; whoever watches was told.
+        """
+        try:
+            release = await asyncio.to_thread(self._repository.add, raw)
+        except DisagreementError as error:
+            self._tell([JudgesDisagreed.of(error)])
+            raise
         async with self.store.writing() as transaction:
             await transaction.add_release(replace(release, imported_at_s=self._now_s()))
         return release.digest

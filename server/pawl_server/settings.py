@@ -11,6 +11,7 @@ RELEASES_NAME = "releases"
 CHECK_IN_PERIOD_S = 3600
 # A device that proved nothing for this long is shown as late.
 LATE_AFTER_S = 3 * CHECK_IN_PERIOD_S
+DISAGREEMENTS_NAME = "disagreements"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +50,11 @@ class ServerSettings:
     def releases(self) -> Path:
         """The folder of imported bundles."""
         return self.folder / RELEASES_NAME
+
+    @property
+    def disagreements(self) -> Path:
+        """The folder of cases about which the judges of releases differ."""
+        return self.folder / DISAGREEMENTS_NAME
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

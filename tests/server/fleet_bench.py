@@ -10,11 +10,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from release_factory import CLASS, VENDOR, KeyPair, make_anchor, make_keys
 
-from pawl import codes, cose, messages, suit_report, topics, trust
+from pawl import codes, cose, messages, suit_report, topics
 from pawl.identity import partition_of
 from pawl.ports.host.verifier import verify
 from pawl.ratchet import Release as ConfirmedRelease
 from pawl_server.domain.fleet import Enrolment
+from pawl_server.judges import Judges
 from pawl_server.offering import OfferDesk
 from pawl_server.repository import Repository
 from pawl_server.store import Store
@@ -126,6 +127,7 @@ class Fleet:
     keys: object
     anchor: object
     chain: TrustChain
+    judges: Judges
     desk: OfferDesk
     repository: Repository
     store: Store
@@ -142,15 +144,17 @@ def make_fleet(folder):
     director = folder / "director.pem"
     director.touch(mode=0o600)
     director.write_bytes(keys.director.pem())
-    anchor = trust.load((folder / "anchor").read_bytes(), verify)
+    judges = Judges((folder / "anchor").read_bytes(), folder / "disagreements")
+    anchor = judges.anchor
     chain = TrustChain((folder / "anchor").read_bytes(), [director])
     return Fleet(
         folder=folder,
         keys=keys,
         anchor=anchor,
         chain=chain,
+        judges=judges,
         desk=OfferDesk(authority=chain),
-        repository=Repository(folder / "releases", anchor, bundle_max_bytes=BUNDLE_MAX_BYTES),
+        repository=Repository(folder / "releases", judges, bundle_max_bytes=BUNDLE_MAX_BYTES),
         store=Store(folder / "pawl.sqlite"),
     )
 

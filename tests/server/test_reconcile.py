@@ -46,7 +46,9 @@ class Harness:
 
     def start_again(self):
         """Forget everything but the database, as a process that was killed does."""
-        self.publisher = Publisher(self.store, self.fleet.repository, self._publish, lambda: NOW_S, window=64)
+        self.publisher = Publisher(
+            self.store, self.fleet.repository, self._publish, self.events.extend, lambda: NOW_S, window=64
+        )
         carrier = Carrier(self.fleet.desk, lambda: NOW_S)
         self.reconciler = Reconciler(self.store, carrier, self.publisher, self.events.extend, pass_s=1)
 
@@ -277,7 +279,9 @@ def test_a_reconnect_while_publishing_publishes_all_again(tmp_path):
             if len(topics) == 2:
                 publisher.on_reconnected()
 
-        publisher = Publisher(harness.store, harness.fleet.repository, publish, lambda: NOW_S, window=1)
+        publisher = Publisher(
+            harness.store, harness.fleet.repository, publish, harness.events.extend, lambda: NOW_S, window=1
+        )
         await publisher.publish(harness.release.digest)
         assert topics[: len(topics) // 2] == topics[len(topics) // 2 :]
 

@@ -6,10 +6,10 @@ import pytest
 from fleet_bench import make_fleet
 from release_factory import make_anchor, make_keys, make_release
 
-from pawl import codes, trust
+from pawl import codes
 from pawl.errors import ManifestError
 from pawl.index import b64u
-from pawl.ports.host.verifier import verify
+from pawl_server.judges import Judges
 from pawl_server.repository import Repository
 
 
@@ -72,7 +72,7 @@ def test_every_truncation_and_t12_appended_bytes_are_refused(fleet):
 
 def test_a_bundle_above_the_limit_is_refused_unread(fleet):
     """The limit comes before the parser."""
-    repository = Repository(fleet.folder / "other", fleet.anchor, bundle_max_bytes=1000)
+    repository = Repository(fleet.folder / "other", fleet.judges, bundle_max_bytes=1000)
     with pytest.raises(ManifestError) as caught:
         repository.add(make_release(fleet.keys, image=bytes(1000)))
     assert caught.value.code == codes.REASON_TOO_LARGE
@@ -81,7 +81,7 @@ def test_a_bundle_above_the_limit_is_refused_unread(fleet):
 
 def test_an_index_that_no_device_reads_is_refused(fleet):
     """Devices read at most 64 KiB of index: 2047 blocks."""
-    repository = Repository(fleet.folder / "other", fleet.anchor, bundle_max_bytes=1 << 24)
+    repository = Repository(fleet.folder / "other", fleet.judges, bundle_max_bytes=1 << 24)
     with pytest.raises(ManifestError) as caught:
         repository.add(make_release(fleet.keys, image=bytes(2048 * codes.BLOCK_BYTES)))
     assert caught.value.code == codes.REASON_TOO_LARGE
@@ -91,9 +91,9 @@ def test_a_barred_release_is_refused(fleet):
     """What the anchor bars is not imported."""
     raw = make_release(fleet.keys)
     digest = fleet.repository.add(raw).digest
-    anchor = trust.load(make_anchor(fleet.keys, version=2, barred=[digest]), verify)
+    judges = Judges(make_anchor(fleet.keys, version=2, barred=[digest]), fleet.folder / "disagreements")
     with pytest.raises(ManifestError) as caught:
-        Repository(fleet.folder / "releases", anchor, bundle_max_bytes=1 << 20).open(digest)
+        Repository(fleet.folder / "releases", judges, bundle_max_bytes=1 << 20).open(digest)
     assert caught.value.code == codes.REASON_BARRED
 
 

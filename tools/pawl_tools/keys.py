@@ -33,11 +33,10 @@ class Signer(Protocol):
         ...
 
 
-class FileSigner:
-    """A key in a PEM file, unencrypted PKCS #8."""
+class PrivateSigner:
+    """A key in memory."""
 
-    def __init__(self, path: Path) -> None:
-        private = _load_private(path)
+    def __init__(self, private: ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey) -> None:
         self._private = private
         self.key = cose_key(private.public_key())
 
@@ -48,6 +47,13 @@ class FileSigner:
         signature = self._private.sign(message, ec.ECDSA(hashes.SHA256(), deterministic_signing=True))
         r, s = decode_dss_signature(signature)
         return r.to_bytes(32, "big") + s.to_bytes(32, "big")
+
+
+class FileSigner(PrivateSigner):
+    """A key in a PEM file, unencrypted PKCS #8."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(_load_private(path))
 
 
 def new(path: Path, algorithm: str) -> None:

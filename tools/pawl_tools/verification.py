@@ -1,11 +1,10 @@
-"""`pawl verify`: the device's verifier and install policy on a bundle, for a device described in numbers."""
+"""`pawl verify`: both judges of releases, and the install policy, for a device described in numbers."""
 
 from dataclasses import dataclass
 
-from pawl import bundle, codes, policy, ratchet, suit
+from pawl import codes, policy, ratchet, suit
 from pawl.errors import ManifestError
-from pawl.ports.host.verifier import verify
-from pawl.trust import Anchor
+from pawl_server.judges import Judges
 from pawl_tools import identifiers
 from pawl_tools.errors import ToolError
 
@@ -65,9 +64,13 @@ class Accepted:
     size: int
 
 
-def judge(raw: bytes, anchor: Anchor, device: DeviceState) -> Accepted:
-    """Return what the release is, if the device would install it; raise ManifestError with its reason if not."""
-    release = bundle.open_bundle(raw, anchor, verify)
+def judge(raw: bytes, judges: Judges, device: DeviceState) -> Accepted:
+    """Return what the release is, if the device would install it; raise ManifestError with its reason if not.
+
+    Raises:
+        DisagreementError: if the judges differ about it.
+    """
+    release = judges.open(raw)
     manifest = release.manifest
     _require_fitting(manifest, device)
     wanted = ratchet.release_of(manifest, release.envelope.digest)

@@ -19,6 +19,7 @@ from pawl.names import reason_name
 from pawl_server.domain.director import FinalError
 from pawl_server.domain.rollout import RolloutStateError
 from pawl_server.errors import InvalidError, UnknownError
+from pawl_server.judges import DisagreementError
 from pawl_server.signing import DirectorKeyError
 from pawl_server.store import ConflictError, FencedError
 
@@ -55,6 +56,11 @@ KINDS: dict[type[Exception], Kind] = {
     ),
     FinalError: Kind(status=409, title="final", next="import and assign another release"),
     FencedError: Kind(status=503, title="replaced", next="ask the server process that took over"),
+    DisagreementError: Kind(
+        status=422,
+        title="judges disagree",
+        next="use the release nowhere; report the case that the server kept",
+    ),
     Exception: Kind(
         status=500, title="internal", next="look into the server's log; what was asked can be asked again"
     ),

@@ -43,11 +43,17 @@ def sign(
     vendor: Annotated[str, typer.Option(help="Vendor's domain name, or a UUID")],
     device_class: Annotated[str, typer.Option("--class", help="Device class within the vendor, or a UUID")],
     epoch: Annotated[int, typer.Option(help="Epoch: raising it stops every release before")] = 0,
+    trust: Annotated[
+        Path | None, typer.Option(help="Trust anchor file: the release is then judged under it, too")
+    ] = None,
     *,
     json: files.Json = False,
 ) -> None:
-    """Sign an image as a release; the same input gives the same bytes."""
-    from pawl_tools import identifiers, keys, release
+    """Sign an image as a release; the same input gives the same bytes.
+
+    Nothing is written unless both judges of releases accept what was made: under the anchor, or under the keys that signed.
+    """
+    from pawl_tools import identifiers, keys, read_back, release
 
     if not 0 <= sequence < _COUNTER_MAX or not 0 <= epoch < _COUNTER_MAX:
         raise ToolError("--sequence and --epoch each fit 32 bits")
@@ -58,7 +64,10 @@ def sign(
         vendor=vendor_id,
         device_class=identifiers.class_id(vendor_id, device_class),
     )
-    bundle = release.build(files.read(image), statement, [keys.FileSigner(path) for path in key])
+    signers = [keys.FileSigner(path) for path in key]
+    bundle = release.build(files.read(image), statement, signers)
+    anchor = read_back.anchor_of(signers) if trust is None else files.read(trust)
+    read_back.read_back(bundle, anchor, _disagreements(out))
     files.write(out, bundle)
     files.done(f"{out}: {len(bundle)} bytes", {"file": str(out), "bytes": len(bundle)}, as_json=json)
 
@@ -110,18 +119,20 @@ def verify(
     *,
     json: files.Json = False,
 ) -> None:
-    """Run the device's verifier: exit 0 accepted, 1 refused (with the reason), 2 unusable arguments or files."""
+    """Run the device's verifier and the second reader: exit 0 accepted, 1 refused (with the reason), 2 unusable arguments or files."""
     from pawl.errors import PawlError
     from pawl.index import b64u
-    from pawl_tools import trust as trusting
-    from pawl_tools import verification
+    from pawl_server.judges import DisagreementError
+    from pawl_tools import read_back, verification
 
     device = verification.DeviceState.parse(installed_sequence, epoch, vendor, device_class)
-    anchor = trusting.load(files.read(trust))
+    judges = read_back.judges_of(files.read(trust), _disagreements(release))
     try:
-        accepted = verification.judge(files.read(release), anchor, device)
+        accepted = verification.judge(files.read(release), judges, device)
     except PawlError as error:
         _refuse(error, as_json=json)
+    except DisagreementError as error:
+        raise read_back.alarm(error) from None
     facts: dict[str, object] = {
         "accepted": True,
         "digest": b64u(accepted.digest),
@@ -131,6 +142,11 @@ def verify(
         "image bytes": accepted.size,
     }
     files.show(facts, as_json=json)
+
+
+def _disagreements(release: Path) -> Path:
+    """Return where a case is kept about which the judges differ: beside the release."""
+    return release.with_name(release.name + ".disagreements")
 
 
 def _refuse(error: "PawlError", *, as_json: bool) -> NoReturn:
