@@ -15,6 +15,7 @@ from pawl.offers import Offers
 from pawl.reporter import Reporter
 from pawl.suit_report import Subject
 from pawl.session import Session
+from pawl.walk import AnchorTakenError, Walk
 
 _CHECK_IN_S = const(3600)
 _REPEAT_FIRST_S = const(4)
@@ -42,6 +43,8 @@ class Agent:
         self.job = None
         self.reason = codes.REASON_OK
         self.refusals = {}
+        self.walk = Walk(loader, self.offers, self._count)
+        self._has_tls_failed = False
         self.reporter = Reporter(port, loader, self.running, boot_counter, self.offers)
         self._pause_s = 1
         self._repeat_s = _REPEAT_FIRST_S
@@ -73,6 +76,9 @@ class Agent:
         except TransportError as error:
             await self._lose_link(error)
             return lifecycle.LINK_LOST
+        except AnchorTakenError:
+            self.job = None
+            return lifecycle.WALKED
         except PawlError as error:
             self.port.log("fault %d %s" % (error.code, error.detail))
             return self._end(lifecycle.FAULT, error.code)
@@ -89,6 +95,7 @@ class Agent:
     async def _lose_link(self, error):
         self.port.log("link %d %s" % (error.code, error.detail))
         self._disconnect()
+        self._has_tls_failed = error.code == codes.REASON_LINK_TLS
         spread = 0.5 + self.port.random(1)[0] / 256
         await asyncio.sleep(self._pause_s * spread)
         self._pause_s = min(2 * self._pause_s, _PAUSE_MAX_S)
@@ -102,18 +109,33 @@ class Agent:
         """Return the session, opened and checked in if it wasn't."""
         session = self.session
         if session is None:
+            if self._has_tls_failed:
+                await self._hold_anchor_session()
             make_client = await self.port.connect(self.identity, self.loader.path_anchor)
             session = Session(make_client, topics.offer(self.identity.partition, self.identity.device))
             self.session = session
-            await session.open()
+            self.walk.connected()
+            await session.open(self.walk.topic())
             await self._check_in(session)
         return session
 
+    async def _hold_anchor_session(self):
+        """Between attempts that fail in TLS: the anchor that tells the new authority may be had without it."""
+        self._has_tls_failed = False
+        try:
+            await self.walk.read(await self.port.connect_anchors(self.identity))
+        except TransportError as error:
+            self.port.log("anchor session %d %s" % (error.code, error.detail))
+
     async def _check_in(self, session):
-        """Tell what the boot found, once; then open a nonce and say hello: an offer answers what was told."""
+        """Tell what the boot found, once, and of a walk; then open a nonce and say hello: an offer answers what was told."""
+        self.walk.check_in()
+        await self.walk.follow(session)
         if not self._has_told_boot:
             await self._tell_boot(session)
             self._has_told_boot = True
+        await self._tell_walk(session)
+        self.walk.must_ask = False
         self.offers.open(self.port.random(messages.NONCE_BYTES))
         self._checked_in_ms = self.port.ticks_ms()
         self._repeat_s = _REPEAT_FIRST_S
@@ -133,6 +155,11 @@ class Agent:
                 session, codes.EVENT_STARTED, self.boot_reason, self._running_subject()
             )
 
+    async def _tell_walk(self, session):
+        if self.walk.is_news:
+            await self.reporter.report(session, codes.EVENT_NOTICED, codes.REASON_ANCHOR_ACCEPTED)
+            self.walk.is_news = False
+
     def _running_subject(self):
         if self.running == codes.RUNNING_RECOVERY:
             return None
@@ -140,12 +167,16 @@ class Agent:
 
     async def _idle(self):
         session = await self._online()
+        await self.walk.follow(session)
+        await self._tell_walk(session)
+        if self.walk.must_ask:
+            await self._check_in(session)
         if not (self.offers.is_answered() and self.offers.is_job_open):
             raw = await session.next_offer(self._patience_s())
-            if raw is None:
-                await self._ask_again(session)
-            else:
+            if raw is not None:
                 self._take(raw)
+            elif session.anchor is None:
+                await self._ask_again(session)
         elif self._delay_left_s():
             raw = await session.next_offer(self._delay_left_s())
             if raw is not None:
@@ -159,6 +190,8 @@ class Agent:
         past_ms = self.port.ticks_diff(self.port.ticks_ms(), self._started_ms)
         if not self._is_unwell() or not (self.offers.is_answered() or past_ms > 1000 * _CHECK_IN_S):
             return False
+        if not self.loader.has_bootable():
+            return False  # a walk took what allowed it: only an install helps
         self.boot_counter.note_well()
         return True
 
@@ -184,11 +217,13 @@ class Agent:
             self._accepted_ms = self.port.ticks_ms()
             self._pause_s = 1
         except OfferError as error:
+            self.walk.is_behind = self.walk.is_behind or error.code == codes.REASON_ANCHOR_BEHIND
             self._count(error.code)
 
     async def _ask_again(self, session):
-        """Repeat an unanswered hello under its nonce; after an answered one it is time for the next check-in."""
-        if self.offers.is_answered():
+        """Repeat an unanswered hello under its nonce; after an answered one, or an hour, it is time for a check-in."""
+        past_s = self.port.ticks_diff(self.port.ticks_ms(), self._checked_in_ms) // 1000
+        if self.offers.is_answered() or past_s >= _CHECK_IN_S:
             await self._check_in(session)
         else:
             self._repeat_s = min(2 * self._repeat_s, _REPEAT_MAX_S)
@@ -220,6 +255,7 @@ class Agent:
     def _between_blocks(self, done, total):
         """Tell how far it is, and look whether the director still wants it: the newest offer counts (policy row 2)."""
         self.port.log("blocks %d/%d" % (done, total))
+        self.walk.interrupt(self.session)
         self._read_offer()
         job = self.job
         assert job is not None, "blocks are fetched for a job only"
@@ -234,6 +270,7 @@ class Agent:
     async def _install(self):
         job = self.job
         assert job is not None, "INSTALL follows DOWNLOAD only"
+        self.walk.interrupt(self.session)
         self._read_offer()
         reason = job.finish(self.offers.allows(job.offer.digest))
         return self._end(lifecycle.REFUSED, reason) if reason else lifecycle.PENDING
@@ -250,6 +287,9 @@ class Agent:
         return lifecycle.HEALTHY if await self.check_health() else lifecycle.UNHEALTHY
 
     async def _confirm(self):
+        """Confirm what is on trial, if the anchor still allows it: one that came in meanwhile is taken first."""
+        if self.session is not None:
+            await self.walk.follow(self.session)
         self.loader.confirm(self.running)
         session = await self._online()
         await self.reporter.report(session, codes.EVENT_INSTALLED, codes.REASON_OK, self._running_subject())

@@ -24,7 +24,8 @@ class Broker:
         self.up = []
         self.client = None
         self.on_hello = None
-        self.fetched = []
+        self.fetched = []  # without anchors
+        self.subscribed = set()
         self.cut_after = None  # fetches until the link is lost
         self.on_fetch = None  # called with each topic before its message is delivered
 
@@ -34,6 +35,12 @@ class Broker:
         self.up.append((kind, bytes(payload)))
         if kind == "hello" and self.on_hello:
             await self.on_hello(messages.read_hello(payload))
+
+    async def retain(self, topic, payload):
+        """Keep a message, and hand it to a device that is subscribed to its topic."""
+        self.retained[topic] = payload
+        if topic in self.subscribed:
+            await self.deliver(topic, payload)
 
     async def deliver(self, topic, payload):
         """Hand a message to the device."""
@@ -48,6 +55,7 @@ class Client:
         self.on_message = on_message
         self.lost = asyncio.Event()
         broker.client = self
+        broker.subscribed = set()
 
     async def connect(self):
         """Nothing to do in memory."""
@@ -60,6 +68,7 @@ class Client:
     async def subscribe(self, filters, qos):
         """Deliver what is retained on each topic."""
         for topic in filters:
+            self.broker.subscribed.add(topic)
             if topic not in self.broker.retained:
                 continue
             if self.broker.cut_after == 0:
@@ -68,13 +77,19 @@ class Client:
                 return
             if self.broker.cut_after:
                 self.broker.cut_after -= 1
-            self.broker.fetched.append(topic)
+            if not topic.startswith("pawl/k/"):
+                self.broker.fetched.append(topic)
             if self.broker.on_fetch:
                 await self.broker.on_fetch(topic)
             await self.on_message(topic, memoryview(self.broker.retained[topic]), True)
 
     async def send_unsubscribe(self, filters):
         """Nothing is delivered later anyway."""
+
+    async def unsubscribe(self, filters):
+        """Forget the topics."""
+        for topic in filters:
+            self.broker.subscribed.discard(topic)
 
     async def publish(self, topic, payload, qos=1):
         """Hand it to the broker."""
