@@ -4,17 +4,16 @@ Every action returns the event that ended it. A lost link is an event like any o
 action is tried again after a pause that grows. Nothing is decided here that `offers`, `policy` or `boot` decides.
 """
 
-import asyncio
 import gc
 
 from pawl import boot, codes, lifecycle, messages, policy, topics
 from pawl.compat import const
 from pawl.errors import OfferError, PawlError, TransportError
 from pawl.installer import Job
+from pawl.link import Link
 from pawl.offers import Offers
 from pawl.reporter import Reporter
 from pawl.suit_report import Subject
-from pawl.session import Session
 from pawl.walk import AnchorTakenError, Walk
 
 _CHECK_IN_S = const(3600)
@@ -22,7 +21,6 @@ _REPEAT_FIRST_S = const(4)
 _DELAY_MAX_S = const(86400)
 _REPEAT_MAX_S = const(64)
 _VERIFY_DEADLINE_MS = const(120000)
-_PAUSE_MAX_S = const(300)
 
 
 class Agent:
@@ -39,14 +37,12 @@ class Agent:
         self.boot_counter = boot_counter
         self.check_health = check_health
         self.offers = Offers(self.identity.device, loader.anchor, loader.verify)
-        self.session = None
         self.job = None
         self.reason = codes.REASON_OK
         self.refusals = {}
         self.walk = Walk(loader, self.offers, self._count)
-        self._has_tls_failed = False
+        self.link = Link(port, loader, self.walk)
         self.reporter = Reporter(port, loader, self.running, boot_counter, self.offers)
-        self._pause_s = 1
         self._repeat_s = _REPEAT_FIRST_S
         self._has_told_boot = False
         self.state = lifecycle.VERIFY if self._is_trial() else lifecycle.IDLE
@@ -74,7 +70,7 @@ class Agent:
         try:
             return await action(self)
         except TransportError as error:
-            await self._lose_link(error)
+            await self.link.lose(error)
             return lifecycle.LINK_LOST
         except AnchorTakenError:
             self.job = None
@@ -92,40 +88,13 @@ class Agent:
         self._count(reason)
         return event
 
-    async def _lose_link(self, error):
-        self.port.log("link %d %s" % (error.code, error.detail))
-        self._disconnect()
-        self._has_tls_failed = error.code == codes.REASON_LINK_TLS
-        spread = 0.5 + self.port.random(1)[0] / 256
-        await asyncio.sleep(self._pause_s * spread)
-        self._pause_s = min(2 * self._pause_s, _PAUSE_MAX_S)
-
-    def _disconnect(self):
-        if self.session is not None:
-            self.session.close()
-            self.session = None
-
     async def _online(self):
         """Return the session, opened and checked in if it wasn't."""
-        session = self.session
+        session = self.link.session
         if session is None:
-            if self._has_tls_failed:
-                await self._hold_anchor_session()
-            make_client = await self.port.connect(self.identity, self.loader.path_anchor)
-            session = Session(make_client, topics.offer(self.identity.partition, self.identity.device))
-            self.session = session
-            self.walk.connected()
-            await session.open(self.walk.topic())
+            session = await self.link.open()
             await self._check_in(session)
         return session
-
-    async def _hold_anchor_session(self):
-        """Between attempts that fail in TLS: the anchor that tells the new authority may be had without it."""
-        self._has_tls_failed = False
-        try:
-            await self.walk.read(await self.port.connect_anchors(self.identity))
-        except TransportError as error:
-            self.port.log("anchor session %d %s" % (error.code, error.detail))
 
     async def _check_in(self, session):
         """Tell what the boot found, once, and of a walk; then open a nonce and say hello: an offer answers what was told."""
@@ -215,7 +184,7 @@ class Agent:
         try:
             self.offers.accept(raw)
             self._accepted_ms = self.port.ticks_ms()
-            self._pause_s = 1
+            self.link.note_well()
         except OfferError as error:
             self.walk.is_behind = self.walk.is_behind or error.code == codes.REASON_ANCHOR_BEHIND
             self._count(error.code)
@@ -255,7 +224,7 @@ class Agent:
     def _between_blocks(self, done, total):
         """Tell how far it is, and look whether the director still wants it: the newest offer counts (policy row 2)."""
         self.port.log("blocks %d/%d" % (done, total))
-        self.walk.interrupt(self.session)
+        self.walk.interrupt(self.link.session)
         self._read_offer()
         job = self.job
         assert job is not None, "blocks are fetched for a job only"
@@ -263,20 +232,21 @@ class Agent:
             raise OfferError(codes.REASON_NO_OFFER, "the director withdrew or replaced the offer")
 
     def _read_offer(self):
-        if self.session is not None and self.session.offer is not None:
-            raw, self.session.offer = self.session.offer, None
+        session = self.link.session
+        if session is not None and session.offer is not None:
+            raw, session.offer = session.offer, None
             self._take(raw)
 
     async def _install(self):
         job = self.job
         assert job is not None, "INSTALL follows DOWNLOAD only"
-        self.walk.interrupt(self.session)
+        self.walk.interrupt(self.link.session)
         self._read_offer()
         reason = job.finish(self.offers.allows(job.offer.digest))
         return self._end(lifecycle.REFUSED, reason) if reason else lifecycle.PENDING
 
     async def _reset(self):
-        self._disconnect()
+        self.link.close()
         self.port.reset()
 
     async def _verify(self):
@@ -288,8 +258,8 @@ class Agent:
 
     async def _confirm(self):
         """Confirm what is on trial, if the anchor still allows it: one that came in meanwhile is taken first."""
-        if self.session is not None:
-            await self.walk.follow(self.session)
+        if self.link.session is not None:
+            await self.walk.follow(self.link.session)
         self.loader.confirm(self.running)
         session = await self._online()
         await self.reporter.report(session, codes.EVENT_INSTALLED, codes.REASON_OK, self._running_subject())

@@ -31,28 +31,28 @@ class Anchors:
         self.regions = regions
         self.ratchet = ratchet
         self.verify = verify
-        copies = [copy for copy in map(self._readable, self._files()) if copy is not None]
-        first = self._parsed(provisioned)
+        copies = self._read(self._files())
+        first = self._read([provisioned])
         if ratchet.reading.anchor is None:
             self.current = self.base = _without_ratchet(copies, first, self._follows)
         else:
-            copies.append((first, provisioned))
-            self.current = self._named(copies)
-            self.base = self.current or _highest(copies, ratchet.reading.anchor)
+            self.current = self._named(copies + first)
+            self.base = self.current or _highest(copies + first, ratchet.reading.anchor)
 
     def _files(self):
         return [records.load(region, _MAGIC) for region in self.regions]
 
-    def _parsed(self, file):
+    def _readable(self, file):
+        """Return the Anchor of a copy, or None if it is torn or no valid anchor."""
         try:
-            return trust.load(file, self.verify)
+            return None if file is None else trust.load(file, self.verify)
         except TrustError:
             return None
 
-    def _readable(self, file):
-        """Return (Anchor, file), or None for a copy that is torn or no valid anchor."""
-        anchor = None if file is None else self._parsed(file)
-        return None if anchor is None else (anchor, file)
+    def _read(self, files):
+        """Return the pairs (Anchor, file) of those that can be read."""
+        pairs = [(self._readable(file), file) for file in files]
+        return [pair for pair in pairs if pair[0] is not None]
 
     def _follows(self, anchor, file):
         try:
@@ -64,7 +64,7 @@ class Anchors:
         """Return the copy that the ratchet names; of a cut before the ratchet's write, its successor: that write is finished."""
         wanted = self.ratchet.reading.anchor
         for anchor, _ in copies:
-            if anchor is not None and (anchor.version, anchor.digest) == wanted:
+            if (anchor.version, anchor.digest) == wanted:
                 return self._finished(anchor, copies)
         return None
 
@@ -91,11 +91,13 @@ class Anchors:
             TrustError: not the successor, or another one than the ratchet names; everything is as before.
             StorageError: flash didn't keep it; `base` is as before, and a later boot finishes what is finished.
         """
-        following = trust.successor(self.base, file, self.verify)
+        base = self.base
+        assert base is not None, "without a readable anchor there is nothing to walk from"
+        following = trust.successor(base, file, self.verify)
         named = self.ratchet.reading.anchor
         if named and following.version == named[0] and following.digest != named[1]:
             raise TrustError(codes.REASON_ANCHOR_FORK, "the ratchet names another one of this version")
-        self._keep(file)
+        self._keep(file, base.digest)
         # Not in force before the ratchet has it: else the next step would write over the copy that the ratchet names.
         if named is None or following.version > named[0]:
             self._advance(following)
@@ -104,21 +106,21 @@ class Anchors:
             self.current = following
         return following
 
-    def _keep(self, file):
-        region = self._spare()
+    def _keep(self, file, in_force):
+        region = self._spare(in_force)
         if records.load(region, _MAGIC) == file:
             return
         records.replace(region, _MAGIC, file)
         if records.load(region, _MAGIC) != file:
             raise StorageError(codes.REASON_FLASH_READ_BACK, "the copy of the anchor can't be read back")
 
-    def _spare(self):
+    def _spare(self, in_force):
         """Return the region that may be written over: never the only copy of what is in force; unreadable before older."""
         copies = [self._readable(file) for file in self._files()]
-        keeps = [copy is not None and copy[0].digest == self.base.digest for copy in copies]
+        keeps = [copy is not None and copy.digest == in_force for copy in copies]
         if keeps[0] != keeps[1]:
             return self.regions[1 if keeps[0] else 0]
-        versions = [0 if copy is None else copy[0].version for copy in copies]
+        versions = [0 if copy is None else copy.version for copy in copies]
         return self.regions[1 if versions[1] < versions[0] else 0]
 
 
@@ -129,7 +131,7 @@ def _highest(copies, named):
     """
     best = None
     for anchor, _ in copies:
-        if anchor is not None and anchor.version < named[0] and (best is None or anchor.version > best.version):
+        if anchor.version < named[0] and (best is None or anchor.version > best.version):
             best = anchor
     return best
 
@@ -142,10 +144,10 @@ def _without_ratchet(copies, provisioned, follows):
     two with one number the provisioned one. Believing less costs a walk, believing more could undo a rotation.
     """
     if not copies:
-        return provisioned
+        return provisioned[0][0] if provisioned else None
     if len(copies) == 1 or copies[0][0].digest == copies[1][0].digest:
         return copies[0][0]
     low, high = copies if copies[0][0].version < copies[1][0].version else (copies[1], copies[0])
     if low[0].version == high[0].version:
-        return provisioned
+        return provisioned[0][0] if provisioned else None
     return follows(low[0], high[1]) or low[0]

@@ -139,9 +139,7 @@ class Bootloader:
         """Judge both slots from flash by the anchor in force: at boot, and again after a walk. R never falls by it."""
         recorded = self.ratchet.reading.roles.get(codes.IMAGE_APP)
         digest = recorded.digest if recorded else None
-        self.candidates = [
-            Candidate(slot, self.anchor, digest, self.verify) for slot in self.storage.slots
-        ]
+        self.candidates = [Candidate(slot, self.anchor, digest, self.verify) for slot in self.storage.slots]
         self.accepted = higher(self._reading(recorded), self.accepted)
         for candidate in self.candidates:
             candidate.validate(self.identity.ids, self.accepted)

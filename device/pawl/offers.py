@@ -25,7 +25,7 @@ class Offers:
         """Go by another anchor from now on: an offer whose director's key is not in it is no offer any more."""
         self.anchor = anchor
         keys = [key.identity for key in anchor.directors] if anchor else []
-        if self.current is not None and self.signer.identity not in keys:
+        if self.signer is not None and self.signer.identity not in keys:
             self.current = self.signer = None
             self.is_job_open = False
 

@@ -84,8 +84,8 @@ def anchor_of(version, signers=(ROOT,), **changes):
     """Return the anchor file of a version, with changes to its fields by name."""
     values = anchor_values()
     values[codes.ANCHOR_VERSION] = version
-    for name in changes:
-        values[_LABELS[name]] = changes[name]
+    for name, value in changes.items():
+        values[_LABELS[name]] = value
     return anchor_file(values, signers)
 
 

@@ -67,7 +67,10 @@ def test_what_does_not_follow_changes_nothing():
         (factory.anchor_of(4), codes.REASON_ANCHOR_VERSION),
         (factory.anchor_of(2), codes.REASON_ANCHOR_VERSION),
         (factory.anchor_of(3, (own,), keys=factory.keys_with(root=own)), codes.REASON_ANCHOR_UNSIGNED),
-        (factory.anchor_of(3, (factory.ROOT,), keys=factory.keys_with(root=own)), codes.REASON_ANCHOR_UNSIGNED),
+        (
+            factory.anchor_of(3, (factory.ROOT,), keys=factory.keys_with(root=own)),
+            codes.REASON_ANCHOR_UNSIGNED,
+        ),
         (b"junk", codes.REASON_ANCHOR_INVALID),
     ):
         assert refused(opened(board).accept, file) == reason
@@ -112,11 +115,11 @@ def cut_at(board, step, after, is_torn):
     cutting = Cutting(board, after, is_torn)
     try:
         step()
-        return True
     except PowerCutError:
         return False
     finally:
         cutting.restore()
+    return True
 
 
 def cut_everywhere(board_at, wanted):

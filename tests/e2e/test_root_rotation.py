@@ -4,13 +4,13 @@ import asyncio
 import time
 
 import pytest
+from test_update import Rig
 
 from pawl import codes, topics
 from pawl_server.events import HelloReceived
 from pawl_tools import pki, toolchain, trust
 from pawl_tools.demo.applications import blinky
 from pawl_tools.site import HOST, RELEASE_KEYS, SERVER_NAME_TLS
-from test_update import Rig
 
 
 @pytest.fixture
@@ -62,9 +62,7 @@ def test_a_replaced_authority_is_learnt_without_tls(rig):
         ca = replace_authority(site)
         await asyncio.to_thread(site.broker.start)
         files = [next_anchor(site, 2, site.device_ca), next_anchor(site, 3, ca)]
-        await site.publish_as_attacker(
-            [(topics.anchor(2 + at), file, True) for at, file in enumerate(files)]
-        )
+        await site.publish_as_attacker([(topics.anchor(2 + at), file, True) for at, file in enumerate(files)])
         began = time.monotonic()
         rig.device.power_on()
         hellos.append(await rig.until(lambda event: isinstance(event, HelloReceived)))

@@ -6,9 +6,9 @@ import time
 import paho.mqtt.client as paho
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
+from test_broker import Client, _device, _handshake_fails, _server
 
 from pawl_server.mqtt.anchor_relay import ANCHOR_ACL, configuration_lines
-from test_broker import Client, _device, _handshake_fails, _server
 
 WAIT_S = 10
 

@@ -34,9 +34,11 @@ class AnchorRelay(Mosquitto):
         self._listener = listener
 
     def addresses(self) -> tuple[tuple[str, int], ...]:
+        """Return the one place where strangers are heard."""
         return ((self._settings.device_address, self._listener.port),)
 
     def write_configuration(self, program: str, version: tuple[int, ...]) -> Path:
+        """Write configuration and access list for the owner's eyes only."""
         del program, version  # one listener needs no list of its own, and so no plugin
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         acl = self._folder / "anchors.acl"

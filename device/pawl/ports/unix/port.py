@@ -62,9 +62,7 @@ class Port:
         def make_client(stream, on_message):
             return mqtt.Client(stream, name, _KEEPALIVE_S, self._buffer, on_message, time.ticks_ms)
 
-        return await net.connect_anchors(
-            identity.host, identity.anchor_port, make_client, _CONNECT_TIMEOUT_S
-        )
+        return await net.connect_anchors(identity.host, identity.anchor_port, make_client, _CONNECT_TIMEOUT_S)
 
     def reset(self):
         """Reset the board: the launcher starts it again."""
