@@ -45,7 +45,12 @@ class Walk:
         return topics.anchor(base.version + 1)
 
     def take(self, file):
-        """Judge a document of `topic()`; return whether it is the anchor to go on from now, kept in flash."""
+        """Judge a document of `topic()`; return whether it is the anchor to go on from now, kept in flash.
+
+        While nothing is listened to it is dropped unread.
+        """
+        if self.topic() is None:
+            return False
         self._steps += 1
         try:
             self.loader.anchors.accept(file)

@@ -58,20 +58,47 @@ def test_three_steps_before_the_offer():
 
 
 def test_an_offer_waits_for_the_walk():
-    """An anchor and an offer that names it come together: the anchor goes first."""
+    """An anchor and an offer that names it come together, with the answer or later: the anchor goes first."""
+    for wait_s in (0, 0.05):
+        world = World()
+        world.publish(factory.release(sequence=2, version=(2,)))
+
+        async def send(at=world, after_s=wait_s):
+            await simulator.asyncio.sleep(after_s)
+            file = at.publish_anchor(2)
+            await at.broker.deliver(topics.offer(simulator.partition(), "bench-1"), at.offer())
+            await at.broker.deliver(topics.anchor(2), file)
+
+        async def answer(hello, at=world, after_s=wait_s, sending=send):
+            at.nonce = hello.nonce
+            if after_s:
+                simulator.asyncio.create_task(sending())
+            else:
+                await sending()
+
+        world.broker.on_hello = answer
+        world.run()
+        assert world.is_reset
+        assert world.agent.refusals == {}
+        assert ratchet(world) == (1, 2)
+
+
+def test_an_anchor_alone_is_told_and_asks_for_nothing():
+    """Published to a whole fleet at once, it costs a report each: the next hello is the next check-in's."""
     world = World()
-    world.publish(factory.release(sequence=2, version=(2,)))
 
     async def answer(hello):
-        world.nonce = hello.nonce
-        file = world.publish_anchor(2)
-        await world.broker.deliver(topics.offer(simulator.partition(), "bench-1"), world.offer())
-        await world.broker.deliver(topics.anchor(2), file)
+        await world.answer(hello)
+        simulator.asyncio.create_task(later())
+
+    async def later():
+        await simulator.asyncio.sleep(0.05)
+        await world.broker.retain(topics.anchor(2), world.publish_anchor(2))
 
     world.broker.on_hello = answer
     world.run()
-    assert world.is_reset
-    assert world.agent.refusals == {}
+    assert [kind for kind, _ in world.broker.up] == ["report", "hello", "report"]
+    assert world.reports()[-1] == ACCEPTED
     assert ratchet(world) == (1, 2)
 
 
@@ -134,9 +161,12 @@ def test_junk_costs_one_judgement_until_the_next_check_in():
         assert (session.anchor, await made.walk.follow(session)) == (None, False)
         for junk in range(5):
             await world.broker.deliver(topic, b"junk %d" % junk)
-            await made.walk.follow(session)
+            made.walk.interrupt(session)
+        await made.walk.follow(session)
         await world.broker.retain(topic, world.publish_anchor(2))
         assert not await made.walk.follow(session)
+        await world.broker.deliver(topic, b"more junk")
+        assert session.anchor is None
         assert judged == [b"junk 0"]
         assert topic not in world.broker.subscribed
         await made._check_in(session)
