@@ -4,24 +4,23 @@ Every action returns the event that ended it. A lost link is an event like any o
 action is tried again after a pause that grows. Nothing is decided here that `offers`, `policy` or `boot` decides.
 """
 
-import asyncio
 import gc
 
 from pawl import boot, codes, lifecycle, messages, policy, topics
 from pawl.compat import const
 from pawl.errors import OfferError, PawlError, TransportError
 from pawl.installer import Job
+from pawl.link import Link
 from pawl.offers import Offers
 from pawl.reporter import Reporter
 from pawl.suit_report import Subject
-from pawl.session import Session
+from pawl.walk import AnchorTakenError, Walk
 
 _CHECK_IN_S = const(3600)
 _REPEAT_FIRST_S = const(4)
 _DELAY_MAX_S = const(86400)
 _REPEAT_MAX_S = const(64)
 _VERIFY_DEADLINE_MS = const(120000)
-_PAUSE_MAX_S = const(300)
 
 
 class Agent:
@@ -38,12 +37,12 @@ class Agent:
         self.boot_counter = boot_counter
         self.check_health = check_health
         self.offers = Offers(self.identity.device, loader.anchor, loader.verify)
-        self.session = None
         self.job = None
         self.reason = codes.REASON_OK
         self.refusals = {}
+        self.walk = Walk(loader, self.offers, self._count)
+        self.link = Link(port, loader, self.walk)
         self.reporter = Reporter(port, loader, self.running, boot_counter, self.offers)
-        self._pause_s = 1
         self._repeat_s = _REPEAT_FIRST_S
         self._has_told_boot = False
         self.state = lifecycle.VERIFY if self._is_trial() else lifecycle.IDLE
@@ -71,8 +70,11 @@ class Agent:
         try:
             return await action(self)
         except TransportError as error:
-            await self._lose_link(error)
+            await self.link.lose(error)
             return lifecycle.LINK_LOST
+        except AnchorTakenError:
+            self.job = None
+            return lifecycle.WALKED
         except PawlError as error:
             self.port.log("fault %d %s" % (error.code, error.detail))
             return self._end(lifecycle.FAULT, error.code)
@@ -86,34 +88,23 @@ class Agent:
         self._count(reason)
         return event
 
-    async def _lose_link(self, error):
-        self.port.log("link %d %s" % (error.code, error.detail))
-        self._disconnect()
-        spread = 0.5 + self.port.random(1)[0] / 256
-        await asyncio.sleep(self._pause_s * spread)
-        self._pause_s = min(2 * self._pause_s, _PAUSE_MAX_S)
-
-    def _disconnect(self):
-        if self.session is not None:
-            self.session.close()
-            self.session = None
-
     async def _online(self):
         """Return the session, opened and checked in if it wasn't."""
-        session = self.session
+        session = self.link.session
         if session is None:
-            make_client = await self.port.connect(self.identity, self.loader.path_anchor)
-            session = Session(make_client, topics.offer(self.identity.partition, self.identity.device))
-            self.session = session
-            await session.open()
+            session = await self.link.open()
             await self._check_in(session)
         return session
 
     async def _check_in(self, session):
-        """Tell what the boot found, once; then open a nonce and say hello: an offer answers what was told."""
+        """Tell what the boot found, once, and of a walk; then open a nonce and say hello: an offer answers what was told."""
+        self.walk.check_in()
+        await self.walk.follow(session)
         if not self._has_told_boot:
             await self._tell_boot(session)
             self._has_told_boot = True
+        await self._tell_walk(session)
+        self.walk.must_ask = False
         self.offers.open(self.port.random(messages.NONCE_BYTES))
         self._checked_in_ms = self.port.ticks_ms()
         self._repeat_s = _REPEAT_FIRST_S
@@ -133,6 +124,11 @@ class Agent:
                 session, codes.EVENT_STARTED, self.boot_reason, self._running_subject()
             )
 
+    async def _tell_walk(self, session):
+        if self.walk.is_news:
+            await self.reporter.report(session, codes.EVENT_NOTICED, codes.REASON_ANCHOR_ACCEPTED)
+            self.walk.is_news = False
+
     def _running_subject(self):
         if self.running == codes.RUNNING_RECOVERY:
             return None
@@ -140,12 +136,16 @@ class Agent:
 
     async def _idle(self):
         session = await self._online()
+        await self.walk.follow(session)
+        await self._tell_walk(session)
+        if self.walk.must_ask:
+            await self._check_in(session)
         if not (self.offers.is_answered() and self.offers.is_job_open):
             raw = await session.next_offer(self._patience_s())
-            if raw is None:
-                await self._ask_again(session)
-            else:
+            if raw is not None:
                 self._take(raw)
+            elif session.anchor is None:
+                await self._ask_again(session)
         elif self._delay_left_s():
             raw = await session.next_offer(self._delay_left_s())
             if raw is not None:
@@ -159,6 +159,8 @@ class Agent:
         past_ms = self.port.ticks_diff(self.port.ticks_ms(), self._started_ms)
         if not self._is_unwell() or not (self.offers.is_answered() or past_ms > 1000 * _CHECK_IN_S):
             return False
+        if not self.loader.has_bootable():
+            return False  # a walk took what allowed it: only an install helps
         self.boot_counter.note_well()
         return True
 
@@ -182,13 +184,15 @@ class Agent:
         try:
             self.offers.accept(raw)
             self._accepted_ms = self.port.ticks_ms()
-            self._pause_s = 1
+            self.link.note_well()
         except OfferError as error:
+            self.walk.is_behind = self.walk.is_behind or error.code == codes.REASON_ANCHOR_BEHIND
             self._count(error.code)
 
     async def _ask_again(self, session):
-        """Repeat an unanswered hello under its nonce; after an answered one it is time for the next check-in."""
-        if self.offers.is_answered():
+        """Repeat an unanswered hello under its nonce; after an answered one, or an hour, it is time for a check-in."""
+        past_s = self.port.ticks_diff(self.port.ticks_ms(), self._checked_in_ms) // 1000
+        if self.offers.is_answered() or past_s >= _CHECK_IN_S:
             await self._check_in(session)
         else:
             self._repeat_s = min(2 * self._repeat_s, _REPEAT_MAX_S)
@@ -220,6 +224,7 @@ class Agent:
     def _between_blocks(self, done, total):
         """Tell how far it is, and look whether the director still wants it: the newest offer counts (policy row 2)."""
         self.port.log("blocks %d/%d" % (done, total))
+        self.walk.interrupt(self.link.session)
         self._read_offer()
         job = self.job
         assert job is not None, "blocks are fetched for a job only"
@@ -227,19 +232,21 @@ class Agent:
             raise OfferError(codes.REASON_NO_OFFER, "the director withdrew or replaced the offer")
 
     def _read_offer(self):
-        if self.session is not None and self.session.offer is not None:
-            raw, self.session.offer = self.session.offer, None
+        session = self.link.session
+        if session is not None and session.offer is not None:
+            raw, session.offer = session.offer, None
             self._take(raw)
 
     async def _install(self):
         job = self.job
         assert job is not None, "INSTALL follows DOWNLOAD only"
+        self.walk.interrupt(self.link.session)
         self._read_offer()
         reason = job.finish(self.offers.allows(job.offer.digest))
         return self._end(lifecycle.REFUSED, reason) if reason else lifecycle.PENDING
 
     async def _reset(self):
-        self._disconnect()
+        self.link.close()
         self.port.reset()
 
     async def _verify(self):
@@ -250,6 +257,9 @@ class Agent:
         return lifecycle.HEALTHY if await self.check_health() else lifecycle.UNHEALTHY
 
     async def _confirm(self):
+        """Confirm what is on trial, if the anchor still allows it: one that came in meanwhile is taken first."""
+        if self.link.session is not None:
+            await self.walk.follow(self.link.session)
         self.loader.confirm(self.running)
         session = await self._online()
         await self.reporter.report(session, codes.EVENT_INSTALLED, codes.REASON_OK, self._running_subject())

@@ -118,17 +118,38 @@ class Bootloader:
         self.verify = verify
         self.identity = storage.identity()
         self.ratchet = storage.ratchet()
-        self.anchor = storage.anchor(self.ratchet.reading.anchor, verify)
-        # What the path to the server is checked by, when nothing can be judged by it (row 1).
-        self.path_anchor = self.anchor or storage.best_anchor(self.identity.anchor_file, verify)
+        self.storage = storage
+        self.anchors = storage.anchors(self.identity.anchor_file, self.ratchet, verify)
         self.faults = []
         self._stuck = set()
+        self.accepted = floor(self.identity.floor[codes.IMAGE_APP])
+        self.judge()
+
+    @property
+    def anchor(self):
+        """Return the Anchor that judges, or None (row 1)."""
+        return self.anchors.current
+
+    @property
+    def path_anchor(self):
+        """Return what the path to the server is checked by, also when nothing can be judged by it (row 1)."""
+        return self.anchors.base
+
+    def judge(self):
+        """Judge both slots from flash by the anchor in force: at boot, and again after a walk. R never falls by it."""
         recorded = self.ratchet.reading.roles.get(codes.IMAGE_APP)
         digest = recorded.digest if recorded else None
-        self.candidates = [Candidate(slot, self.anchor, digest, verify) for slot in storage.slots]
-        self.accepted = self._reading(recorded)
+        self.candidates = [Candidate(slot, self.anchor, digest, self.verify) for slot in self.storage.slots]
+        self.accepted = higher(self._reading(recorded), self.accepted)
         for candidate in self.candidates:
             candidate.validate(self.identity.ids, self.accepted)
+
+    def has_bootable(self):
+        """Return whether a confirmed slot would boot (row 7)."""
+        return any(
+            candidate.slot.status().state == codes.SLOT_CONFIRMED and not candidate.fault
+            for candidate in self.candidates
+        )
 
     def _reading(self, recorded):
         """Return R: the maximum of the cells, the provisioned floor, and authentic confirmed slots."""
@@ -194,6 +215,8 @@ class Bootloader:
     def confirm(self, name):
         """Confirm a slot: both units, then the ratchet. Done again after a cut, it finishes what is missing."""
         candidate = self.candidates[name]
+        if candidate.fault and candidate.slot.status().state != codes.SLOT_CONFIRMED:
+            raise ManifestError(candidate.fault, "a walk took what allowed it: not confirmed")
         candidate.slot.mark_confirmed()
         anchor = (self.anchor.version, self.anchor.digest) if self.anchor else None
         self.ratchet.advance(

@@ -17,8 +17,17 @@ class Offers:
         self.nonce = None
         self.number = None
         self.current = None
+        self.signer = None  # the director's key that signed the current offer
         self.is_job_open = False  # an install was accepted and has not come to its end
         self.time_floor = anchor.issued if anchor else 0
+
+    def adopt(self, anchor):
+        """Go by another anchor from now on: an offer whose director's key is not in it is no offer any more."""
+        self.anchor = anchor
+        keys = [key.identity for key in anchor.directors] if anchor else []
+        if self.signer is not None and self.signer.identity not in keys:
+            self.current = self.signer = None
+            self.is_job_open = False
 
     def open(self, nonce):
         """Open a nonce; the one before it is closed."""
@@ -33,12 +42,13 @@ class Offers:
         """Return the Offer that becomes current, or raise OfferError: then nothing changed."""
         if self.anchor is None:
             raise OfferError(codes.REASON_ANCHOR_BEHIND, "no readable trust anchor")
-        offer = messages.open_offer(raw, self.anchor.directors, self.verify)
+        offer, signer = messages.open_offer_by(raw, self.anchor.directors, self.verify)
         self._require_fresh(offer)
         if offer.action == codes.OFFER_INSTALL:
             self._require_anchor(offer)
         self.number = offer.number
         self.current = offer
+        self.signer = signer
         self.is_job_open = offer.action == codes.OFFER_INSTALL
         self.time_floor = max(self.time_floor, offer.time)
         return offer

@@ -10,7 +10,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from pawl_server.mqtt.broker_config import BrokerSettings, ListenerTls
+from pawl_server.mqtt.broker_config import AnchorListener, BrokerSettings, ListenerTls
 from pawl_server.settings import LATE_AFTER_S, ApiSettings, ProgramSettings, ServerSettings
 
 FILE_NAME = "server.toml"
@@ -134,9 +134,19 @@ def _child(broker: _Table) -> BrokerSettings:
         server_port=broker.number("port"),
         device_tls=_listener(child, "device", child.path("device_authority")),
         server_tls=_listener(child, "server", broker.path("authority")),
+        anchors=_anchors(child, broker) if "anchor_port" in child else None,
     )
     child.require_all_known()
     return settings
+
+
+def _anchors(child: _Table, broker: _Table) -> AnchorListener:
+    link = ListenerTls(
+        client_authority=broker.path("authority"),
+        certificate=broker.path("certificate"),
+        key=broker.path("key"),
+    )
+    return AnchorListener(port=child.number("anchor_port"), link=link)
 
 
 def _listener(child: _Table, side: str, authority: Path) -> ListenerTls:

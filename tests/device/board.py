@@ -53,6 +53,7 @@ class Board:
             "report_key": factory.STRANGER.secret,
             "anchor_file": self.anchor_file,
             "floor": {codes.IMAGE_APP: floor},
+            "anchor_port": 8884,
         }
 
     def put(self, name, raw):

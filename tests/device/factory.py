@@ -84,6 +84,31 @@ def anchor_file(values, signers=(ROOT,)):
     return cbor.encode([content, [signer.sign(content, codes.AAD_ANCHOR, True) for signer in signers]])
 
 
+_LABELS = {
+    "barred": codes.ANCHOR_BARRED,
+    "ca": codes.ANCHOR_CA,
+    "keys": codes.ANCHOR_KEYS,
+    "roles": codes.ANCHOR_ROLES,
+}
+
+
+def anchor_of(version, signers=(ROOT,), **changes):
+    """Return the anchor file of a version, with changes to its fields by name."""
+    values = anchor_values()
+    values[codes.ANCHOR_VERSION] = version
+    for name, value in changes.items():
+        values[_LABELS[name]] = value
+    return anchor_file(values, signers)
+
+
+def keys_with(**others):
+    """Return the encoded keys of an anchor in which some have other holders: `director`, `root`."""
+    return [
+        others.get("root", ROOT).encoded(),
+        others.get("director", DIRECTOR).encoded(),
+    ] + [key.encoded() for key in KEYS[2:]]
+
+
 def anchor(threshold=1):
     """Return a valid Anchor."""
     return trust.load(anchor_file(anchor_values(threshold)), verify)

@@ -218,20 +218,6 @@ def test_pending_needs_an_offer_that_still_stands():
     assert world.board.storage.slots[1].status().state == codes.SLOT_WRITTEN
 
 
-def test_without_an_anchor_it_asks_and_installs_nothing():
-    """Both copies torn: what the ratchet names runs on, the device checks in, and follows no offer (row 1)."""
-    world = World()
-    world.run()
-    for name in ("anchor_a", "anchor_b"):
-        world.board.flip(name, 60)
-    world.publish(factory.release(sequence=2, version=(2,)))
-    world.run()
-    assert not world.is_reset
-    assert world.agent.running == codes.RUNNING_A
-    assert world.agent.refusals == {codes.REASON_ANCHOR_BEHIND: 1}
-    assert world.broker.fetched == []
-
-
 def test_a_torn_mark_of_an_install_does_not_block_it():
     """After a cut in the middle of `written` or `pending` the same offer installs the release all the same."""
     for unit in (2, 3):

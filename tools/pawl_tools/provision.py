@@ -36,6 +36,7 @@ class DevicePlan:
     device_class: bytes
     host: str
     port: int
+    anchor_port: int = 0  # 0: the one above `port`
 
     def __post_init__(self) -> None:
         """Refuse an id that could not be a certificate's name and a topic's level."""
@@ -71,6 +72,7 @@ def provision(folder: Path, plan: DevicePlan, anchor_file: bytes, release: bytes
         "report_key": report_key,
         "anchor_file": anchor_file,
         "floor": {codes.IMAGE_APP: factory.manifest.sequence_number},
+        "anchor_port": plan.anchor_port or plan.port + 1,
     }
     image = flash_image(values, factory)
     with new_folder(folder, "a device is provisioned once") as partial:

@@ -47,7 +47,7 @@ class InitPlan:
             raise ToolError(
                 f"--host {self.host} is no address: give one of this machine, or 0.0.0.0"
             ) from None
-        ports = (self.device_port, self.server_port, self.api_port)
+        ports = (self.device_port, self.device_port + 1, self.server_port, self.api_port)
         if len(set(ports)) != len(ports) or not all(0 < port < 65536 for port in ports):
             raise ToolError(f"ports {ports} must be different ones, 1 to 65535")
 
@@ -145,6 +145,8 @@ key = "tls/server.key"
 folder = "broker"
 device_address = "{plan.host}"
 device_port = {plan.device_port}
+# Where anybody may read trust anchors, and nothing else: devices are provisioned with the port above theirs.
+anchor_port = {plan.device_port + 1}
 device_authority = "tls/device-ca.crt"
 device_certificate = "tls/broker-devices.crt"
 device_key = "tls/broker-devices.key"
