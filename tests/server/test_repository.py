@@ -35,7 +35,7 @@ def test_an_imported_release_is_kept_under_its_digest(fleet):
     assert path.name == b64u(release.digest) + ".pawl"
     assert path.read_bytes() == raw
     bundle = fleet.repository.open(release.digest)
-    assert bytes(bundle.image) == b"x" * 5000 and bundle.index_digest == release.index_digest
+    assert bytes(bundle.app().image) == b"x" * 5000 and bundle.app().digest == release.index_digest
 
 
 def test_the_same_bundle_twice_is_one_file(fleet):

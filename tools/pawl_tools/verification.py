@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 
-from pawl import bundle, codes, policy, ratchet, suit
+from pawl import bundle, codes, policy, processor, ratchet
 from pawl.errors import ManifestError
+from pawl.manifest import Manifest
 from pawl.ports.host.verifier import verify
 from pawl.trust import Anchor
 from pawl_tools import identifiers
@@ -70,7 +71,8 @@ def judge(raw: bytes, anchor: Anchor, device: DeviceState) -> Accepted:
     release = bundle.open_bundle(raw, anchor, verify)
     manifest = release.manifest
     _require_fitting(manifest, device)
-    wanted = ratchet.release_of(manifest, release.envelope.digest)
+    slot = manifest.slots()[0]
+    wanted = ratchet.release_of(manifest, release.envelope.digest, slot)
     decision = policy.decide(_facts(wanted, device))
     if decision.action == policy.REFUSE:
         raise ManifestError(decision.reason, "refused by the install policy, row " + str(decision.row))
@@ -78,14 +80,22 @@ def judge(raw: bytes, anchor: Anchor, device: DeviceState) -> Accepted:
         digest=wanted.digest,
         sequence=wanted.sequence,
         version=tuple(manifest.version),
-        size=manifest.image.size,
+        size=release.app().index.size,
     )
 
 
-def _require_fitting(manifest: suit.Manifest, device: DeviceState) -> None:
-    vendor, device_class = suit.identity_of(manifest)
-    ids = (device.vendor or vendor, device.device_class or device_class)
-    suit.execute(manifest, [], ids, None)
+def _require_fitting(manifest: Manifest, device: DeviceState) -> None:
+    """Ask every condition on the device; what isn't known of it is taken to fit."""
+    vendor, device_class = manifest.identity
+    described = processor.Device(
+        device.vendor or vendor,
+        device.device_class or device_class,
+        manifest.slots()[0],
+        processor.ANY,
+        processor.ANY,
+        lambda _priority: True,
+    )
+    processor.execute(manifest, manifest.install, described, processor.rehearse)
 
 
 def _facts(wanted: ratchet.Release, device: DeviceState) -> policy.Facts:

@@ -77,7 +77,7 @@ def show(
 
     try:
         envelope = suit.Envelope(files.read(path))
-        manifest = suit.Manifest(envelope.manifest)
+        manifest = Manifest(envelope.manifest)
     except PawlError as error:
         raise ToolError(f"{path} is not a release: {reason_name(error.code)} ({error.detail})") from None
     vendor, device_class = suit.identity_of(manifest)
