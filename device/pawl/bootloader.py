@@ -120,7 +120,9 @@ class Bootloader:
         self.anchor = storage.anchor(self.ratchet.reading.anchor, verify)
         # What the path to the server is checked by, when nothing can be judged by it (row 1).
         self.path_anchor = self.anchor or storage.best_anchor(self.identity.anchor_file, verify)
-        self.is_authorised = processor.nobody  # who may let an update in (update-authorized); a board may name somebody
+        self.is_authorised = (
+            processor.nobody
+        )  # who may let an update in (update-authorized); a board may name somebody
         self.faults = []
         self._stuck = set()
         recorded = self.ratchet.reading.roles.get(codes.IMAGE_APP)

@@ -109,7 +109,9 @@ class Job:
         if self.evidence.unauthorised or self.evidence.unfit:
             return False
         images = self._images()
-        held = [image for image in images if self.slot.image_matches(image.digest, image.size, image.component)]
+        held = [
+            image for image in images if self.slot.image_matches(image.digest, image.size, image.component)
+        ]
         return len(held) == len(images)
 
     def _images(self):

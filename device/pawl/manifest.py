@@ -36,7 +36,7 @@ class Manifest:
     """
 
     def __init__(self, buf):
-        self.components = None
+        self.components = ()
         self.uri = None
         self.text_digest = None
         reader = cbor.Reader(buf)
@@ -111,7 +111,7 @@ class Manifest:
         inner.end()
 
     def _sequence(self, reader, rule):
-        if self.components is None:
+        if not self.components:
             raise _element("missing element 3")
         return commands.read(reader, rule, self.components)
 

@@ -48,7 +48,9 @@ def of(envelope, text_digest):
     severed = set(envelope.severed)
     if text_digest is None:
         if severed:
-            raise ManifestError(codes.REASON_UNSIGNED_BYTES, "a severed member that the manifest does not name")
+            raise ManifestError(
+                codes.REASON_UNSIGNED_BYTES, "a severed member that the manifest does not name"
+            )
         return None
     if codes.MANIFEST_TEXT not in severed:
         raise ManifestError(codes.REASON_TEXT, "the text that the manifest names is missing")

@@ -42,7 +42,9 @@ class Registers:
         current = self.current()
         for key in commands.NEEDS[command]:
             if key not in current:
-                raise ManifestError(codes.REASON_PARAMETER, "command %d without parameter %d" % (command, key))
+                raise ManifestError(
+                    codes.REASON_PARAMETER, "command %d without parameter %d" % (command, key)
+                )
         return current
 
     def forget(self, branch):
@@ -141,7 +143,9 @@ def _authorised(parameters, device):
 def _require_running(parameters, device):
     wanted = (parameters[codes.PARAMETER_IMAGE_DIGEST], parameters[codes.PARAMETER_IMAGE_SIZE])
     is_so = device.image is ANY or device.image == wanted
-    _require(is_so, codes.REASON_RECOVERY_NOT_FOR_THIS, "does not recover from the image that is confirmed here")
+    _require(
+        is_so, codes.REASON_RECOVERY_NOT_FOR_THIS, "does not recover from the image that is confirmed here"
+    )
 
 
 _CONDITIONS = {

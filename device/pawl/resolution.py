@@ -159,7 +159,9 @@ class _Walk:
     def _join(self, ways):
         last = ways[-1]
         self.registers.index = last.registers.index
-        self.done = {key: last.done[key] for key in last.done if not [1 for way in ways if key not in way.done]}
+        self.done = {
+            key: last.done[key] for key in last.done if not [1 for way in ways if key not in way.done]
+        }
         for number, parameters in enumerate(last.registers.parameters):
             others = [way.registers.parameters[number] for way in ways]
             self.registers.parameters[number] = {

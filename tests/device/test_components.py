@@ -59,7 +59,7 @@ def test_power_cuts_between_any_two_blocks():
         world.run()
         slot = world.board.storage.slots[1]
         assert slot.status().state == codes.SLOT_EMPTY, cut
-        loader, decision = world.board.boot()
+        _, decision = world.board.boot()
         assert (decision.action, decision.slot) == (boot.BOOT, 0)
         world.run()
         assert world.is_reset, cut
@@ -246,7 +246,7 @@ def test_a_recovery_brings_the_older_image_back():
     status = world.board.storage.slots[1].status()
     assert (status.state, status.reason) == (codes.SLOT_FAILED, codes.REASON_RECOVERED)
     world.board.flip("image_a", 3)
-    loader, decision = world.board.boot()
+    _, decision = world.board.boot()
     assert decision.action == boot.RECOVER
 
 

@@ -108,7 +108,9 @@ def _write_image(slot: Slot, image: Image, content: bytes) -> None:
     name = image.component.decode()
     room = slot.region(image.component).size
     if image.size > room:
-        raise ToolError(f"the {name} of the factory release has {image.size} bytes, its place in a slot {room}")
+        raise ToolError(
+            f"the {name} of the factory release has {image.size} bytes, its place in a slot {room}"
+        )
     for number, block in enumerate(index.cut(content)):
         slot.write_block(number * codes.BLOCK_BYTES, block, image.component)
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pawl import bundle, codes, policy, processor, ratchet
 from pawl.errors import ManifestError
 from pawl.manifest import Manifest
+from pawl.names import role_name
 from pawl.ports.host.verifier import verify
 from pawl.trust import Anchor
 from pawl_tools import identifiers
@@ -63,6 +64,7 @@ class Accepted:
     digest: bytes
     sequence: int
     version: tuple[int, ...]
+    role: str
     size: int
 
 
@@ -73,13 +75,14 @@ def judge(raw: bytes, anchor: Anchor, device: DeviceState) -> Accepted:
     _require_fitting(manifest, device)
     slot = manifest.slots()[0]
     wanted = ratchet.release_of(manifest, release.envelope.digest, slot)
-    decision = policy.decide(_facts(wanted, device))
+    decision = policy.decide(_facts(wanted, device, manifest.recovers))
     if decision.action == policy.REFUSE:
         raise ManifestError(decision.reason, "refused by the install policy, row " + str(decision.row))
     return Accepted(
         digest=wanted.digest,
         sequence=wanted.sequence,
         version=tuple(manifest.version),
+        role=role_name(manifest.role),
         size=release.app().index.size,
     )
 
@@ -98,9 +101,11 @@ def _require_fitting(manifest: Manifest, device: DeviceState) -> None:
     processor.execute(manifest, manifest.install, described, processor.rehearse)
 
 
-def _facts(wanted: ratchet.Release, device: DeviceState) -> policy.Facts:
+def _facts(
+    wanted: ratchet.Release, device: DeviceState, recovers: tuple[tuple[bytes, int], ...]
+) -> policy.Facts:
     return policy.Facts(
-        accepted=_accepted(device),
+        accepted=_accepted(device, recovers),
         release=wanted,
         has_offer=True,
         is_trial=False,
@@ -113,9 +118,14 @@ def _facts(wanted: ratchet.Release, device: DeviceState) -> policy.Facts:
     )
 
 
-def _accepted(device: DeviceState) -> ratchet.Release:
-    """A device that confirmed a number knows what it confirmed: another release of that number is a reuse of it."""
-    sequence = device.installed_sequence or 0
-    return (
-        ratchet.floor(sequence) if device.is_floor else ratchet.Release(sequence, _UNKNOWN_DIGEST, None, None)
+def _accepted(device: DeviceState, recovers: tuple[tuple[bytes, int], ...]) -> ratchet.Release:
+    """A device that confirmed a number knows what it confirmed: another release of that number is a reuse of it.
+
+    The image isn't known here: it is taken to be one that a recovery recovers from.
+    """
+    return ratchet.Release(
+        device.installed_sequence or 0,
+        None if device.is_floor else _UNKNOWN_DIGEST,
+        None,
+        recovers[0] if recovers else None,
     )

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from pawl_tools.cli import files
-from pawl_tools.errors import ToolError
+from pawl_tools.cli import files, signing
 
 if TYPE_CHECKING:
     from pawl.errors import PawlError
 
 app = typer.Typer(help="Signed releases.", no_args_is_help=True)
+app.command()(signing.sign)
+app.command()(signing.recover)
 
 _COUNTER_MAX = 2**32
 
@@ -34,66 +35,15 @@ def pack(
 
 
 @app.command()
-def sign(
-    image: Annotated[Path, typer.Argument(help="Image that `pawl pack` made")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Where the release (*.pawl) goes")],
-    key: Annotated[list[Path], typer.Option(help="Private release key; repeat for several signatures")],
-    sequence: Annotated[int, typer.Option(help="Counter within the epoch: higher than any release before")],
-    version: Annotated[str, typer.Option(help="Version for people, such as 1.4.0")],
-    vendor: Annotated[str, typer.Option(help="Vendor's domain name, or a UUID")],
-    device_class: Annotated[str, typer.Option("--class", help="Device class within the vendor, or a UUID")],
-    epoch: Annotated[int, typer.Option(help="Epoch: raising it stops every release before")] = 0,
-    *,
-    json: files.Json = False,
-) -> None:
-    """Sign an image as a release; the same input gives the same bytes."""
-    from pawl_tools import identifiers, keys, release
-
-    if not 0 <= sequence < _COUNTER_MAX or not 0 <= epoch < _COUNTER_MAX:
-        raise ToolError("--sequence and --epoch each fit 32 bits")
-    vendor_id = identifiers.vendor_id(vendor)
-    statement = release.Statement(
-        sequence=epoch << 32 | sequence,
-        version=release.parse_version(version),
-        vendor=vendor_id,
-        device_class=identifiers.class_id(vendor_id, device_class),
-    )
-    bundle = release.build(files.read(image), statement, [keys.FileSigner(path) for path in key])
-    files.write(out, bundle)
-    files.done(f"{out}: {len(bundle)} bytes", {"file": str(out), "bytes": len(bundle)}, as_json=json)
-
-
-@app.command()
 def show(
     path: Annotated[Path, typer.Argument(help="Release (*.pawl)")],
     *,
     json: files.Json = False,
 ) -> None:
     """Print what a release says of itself. Checks no signature: `pawl verify` does."""
-    from pawl import suit
-    from pawl.errors import PawlError
-    from pawl.index import b64u
-    from pawl.names import reason_name
+    from pawl_tools import description
 
-    try:
-        envelope = suit.Envelope(files.read(path))
-        manifest = Manifest(envelope.manifest)
-    except PawlError as error:
-        raise ToolError(f"{path} is not a release: {reason_name(error.code)} ({error.detail})") from None
-    vendor, device_class = suit.identity_of(manifest)
-    facts: dict[str, object] = {
-        "digest": b64u(envelope.digest),
-        "epoch": manifest.sequence_number >> 32,
-        "sequence": manifest.sequence_number % _COUNTER_MAX,
-        "version": ".".join(str(number) for number in manifest.version),
-        "vendor": vendor.hex(),
-        "class": device_class.hex(),
-        "image bytes": manifest.image.size,
-        "image digest": b64u(manifest.image.digest),
-        "signatures": len(envelope.blocks),
-        "members": sorted(envelope.payloads),
-    }
-    files.show(facts, as_json=json)
+    files.show(description.describe(files.read(path), str(path)), as_json=json)
 
 
 def verify(
@@ -128,6 +78,7 @@ def verify(
         "epoch": accepted.sequence >> 32,
         "sequence": accepted.sequence % _COUNTER_MAX,
         "version": ".".join(str(number) for number in accepted.version),
+        "role": accepted.role,
         "image bytes": accepted.size,
     }
     files.show(facts, as_json=json)
