@@ -42,7 +42,7 @@ def _met(envelope, anchor, was_confirmed, verify):
             return role, _require(envelope, anchor, role, was_confirmed, verify)
         except ManifestError as error:
             fault = fault or error
-    raise fault
+    raise fault or ManifestError(codes.REASON_UNAUTHORISED, "no role")
 
 
 def _require(envelope, anchor, role, was_confirmed, verify):

@@ -20,16 +20,19 @@ _COUNTER_MAX = 2**32
 
 
 def pack(
-    folder: Annotated[Path, typer.Argument(help="Application: a folder with main.py")],
+    folder: Annotated[
+        Path, typer.Argument(help="Application: a folder with main.py; with --data any folder")
+    ],
     out: Annotated[Path, typer.Option("--out", "-o", help="Where the ROMFS image goes")],
     *,
+    data: Annotated[bool, typer.Option("--data", help="Pack read-only data, mounted at /data")] = False,
     json: files.Json = False,
 ) -> None:
     """Compile an application and pack it into a ROMFS image; the same folder gives the same bytes."""
     from pawl_tools import pack as packing
     from pawl_tools import toolchain
 
-    image = packing.pack_application(folder, toolchain.find())
+    image = (packing.pack if data else packing.pack_application)(folder, toolchain.find())
     files.write(out, image)
     files.done(f"{out}: {len(image)} bytes", {"file": str(out), "bytes": len(image)}, as_json=json)
 
