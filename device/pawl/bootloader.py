@@ -3,7 +3,7 @@
 Checks signature and image digest at every boot; no verdict is kept. Needs no clock, no network, no offer.
 """
 
-from pawl import authority, boot, codes, processor, suit
+from pawl import authority, boot, codes, conditions, processor, suit
 from pawl.compat import const
 from pawl.errors import PawlError, ManifestError, StorageError
 from pawl.manifest import Manifest
@@ -69,7 +69,7 @@ class Candidate:
         """Judge the rest of ok(slot): device, every image, epoch; sets `fault`."""
         if self.manifest is None:
             return
-        device = processor.Device(ids[0], ids[1], self.slot.name, None, None, processor.nobody)
+        device = conditions.Device(ids[0], ids[1], self.slot.name, None, None, conditions.nobody)
         try:
             processor.execute(self.manifest, self.manifest.validate, device, self.slot.match)
             if epoch(self.manifest.sequence_number) < epoch(accepted.sequence):
@@ -121,7 +121,7 @@ class Bootloader:
         # What the path to the server is checked by, when nothing can be judged by it (row 1).
         self.path_anchor = self.anchor or storage.best_anchor(self.identity.anchor_file, verify)
         self.is_authorised = (
-            processor.nobody
+            conditions.nobody
         )  # who may let an update in (update-authorized); a board may name somebody
         self.faults = []
         self._stuck = set()

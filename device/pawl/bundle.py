@@ -4,7 +4,7 @@
 signed: members the manifest doesn't call for, and signatures of nobody known, are refused.
 """
 
-from pawl import authority, cbor, codes, cose, index, notes, processor, suit
+from pawl import authority, cbor, codes, cose, index, notes, conditions, processor, suit
 from pawl.compat import sha256
 from pawl.errors import ManifestError
 from pawl.manifest import Manifest
@@ -139,7 +139,7 @@ def _require_images(bundle, slot):
         return sha256(bundle.content(images[effect.component]).image) == wanted
 
     vendor, device_class = bundle.manifest.identity
-    device = processor.Device(vendor, device_class, slot, None, None, processor.nobody)
+    device = conditions.Device(vendor, device_class, slot, None, None, conditions.nobody)
     processor.execute(bundle.manifest, bundle.manifest.validate, device, match)
 
 

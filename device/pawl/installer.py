@@ -6,11 +6,11 @@ what is in the slot is compared with the index, not with notes about it.
 
 from collections import namedtuple
 
-from pawl import authority, bundle, cbor, codes, index, policy, processor, suit, topics
+from pawl import authority, bundle, cbor, codes, conditions, index, policy, processor, suit
 from pawl.compat import const
+from pawl.download import Download
 from pawl.errors import ManifestError
 from pawl.ratchet import release_of
-from pawl.session import WINDOW
 
 _ATTEMPT_MAX = const(0xFFFF)
 
@@ -27,7 +27,7 @@ def examine(raw, digest, loader, slot):
         return Evidence(None, None, None, error.code, codes.REASON_OK)
     try:
         release = release_of(manifest, digest, slot.name)
-        _require_fitting(manifest, slot, device_for(loader, slot, digest, processor.ANY))
+        _require_fitting(manifest, slot, device_for(loader, slot, digest, conditions.ANY))
     except ManifestError as error:
         return Evidence(None, None, None, codes.REASON_OK, error.code)
     return Evidence(manifest, release, kept, codes.REASON_OK, codes.REASON_OK)
@@ -41,12 +41,12 @@ def device_for(loader, slot, digest, image):
     vendor, device_class = loader.identity.ids
     accepted = loader.accepted
     is_repair = digest == accepted.digest
-    return processor.Device(
+    return conditions.Device(
         vendor,
         device_class,
         slot.name,
-        processor.ANY if is_repair else accepted.version,
-        processor.ANY if is_repair else image,
+        conditions.ANY if is_repair else accepted.version,
+        conditions.ANY if is_repair else image,
         loader.is_authorised,
     )
 
@@ -135,7 +135,7 @@ class Job:
         total = sum([index.block_count(image.size) for image in images])
         done = 0
         for image in images:
-            await _Download(self.slot, image).fetch(session, report_progress, done, total)
+            await Download(self.slot, image).fetch(session, report_progress, done, total)
             done += index.block_count(image.size)
         report_progress(total, total)
 
@@ -155,39 +155,3 @@ class Job:
         processor.execute(manifest, manifest.install, device, processor.rehearse)
         self.slot.mark_pending()
         return codes.REASON_OK
-
-
-class _Download:
-    """The blocks of one image on their way into a slot."""
-
-    def __init__(self, slot, image):
-        self.slot = slot
-        self.image = image
-        self.region = slot.region(image.component)
-        self.digest = index.digest_of(image.uri)
-
-    async def fetch(self, session, report_progress, done, total):
-        """Fetch the index, then what the slot lacks; `done` of `total` blocks were there before."""
-        raw = await session.fetch_one(topics.index(self.digest), codes.INDEX_MAX_BYTES)
-        listing = index.read(raw, self.image.uri, self.image.size)
-        missing = [number for number in range(listing.blocks) if not self._has(listing, number)]
-        done += listing.blocks - len(missing)
-        for at in range(0, len(missing), WINDOW):
-            report_progress(done + at, total)
-            await session.fetch(
-                [
-                    (topics.block(self.digest, listing.best.number, number), self._writer(listing, number))
-                    for number in missing[at : at + WINDOW]
-                ]
-            )
-
-    def _has(self, listing, number):
-        stored = self.region.view(number * codes.BLOCK_BYTES, listing.block_size(number))
-        return listing.is_block(number, stored)
-
-    def _writer(self, listing, number):
-        def write(payload):
-            block = listing.decode(listing.best, number, payload)
-            self.slot.write_block(number * codes.BLOCK_BYTES, block, self.image.component)
-
-        return write

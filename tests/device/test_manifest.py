@@ -5,7 +5,7 @@ import templates
 from support import refused
 from templates import APP, CHECK, DATA, FETCH, OTHER, POLICY, RUNNING, placed, try_each, what, where
 
-from pawl import cbor, codes, processor
+from pawl import cbor, codes, conditions, processor
 from pawl.compat import sha256
 from pawl.manifest import Manifest
 
@@ -226,9 +226,9 @@ def test_running_is_asked_about_in_install_and_nowhere_else():
     )
 
 
-def device(slot=0, version=None, image=None, is_authorised=processor.nobody):
+def device(slot=0, version=None, image=None, is_authorised=conditions.nobody):
     """Return a device of the tests' kind."""
-    return processor.Device(factory.VENDOR, factory.CLASS, slot, version, image, is_authorised)
+    return conditions.Device(factory.VENDOR, factory.CLASS, slot, version, image, is_authorised)
 
 
 def outcome(values, on):
@@ -258,7 +258,7 @@ def test_a_recovery_asks_what_the_ratchet_names():
     for images in ([OTHER], [DATA, OTHER]):
         for image, expected in (
             (named, None),
-            (processor.ANY, None),
+            (conditions.ANY, None),
             (None, mismatch),
             ((sha256(OTHER), 1), mismatch),
             ((sha256(IMAGE), len(IMAGE)), mismatch),
@@ -281,14 +281,14 @@ def test_version_condition():
             expected = None if version in fitting else codes.REASON_VERSION_CONDITION
             assert outcome(values, device(version=version)) == expected, (comparison, version)
         assert outcome(values, device()) == codes.REASON_VERSION_CONDITION
-        assert outcome(values, device(version=processor.ANY)) is None
+        assert outcome(values, device(version=conditions.ANY)) is None
     for version, wanted, expected in (
         ((1, 9), (1,), True),
         ((1,), (1, 0), True),
         ((1, 2, -1, 3), (1, 2), True),
         ((1, 2, -1, 3), (1, 2, 0), False),
     ):
-        assert processor.version_matches(version, (codes.VERSION_EQUAL, wanted)) is expected
+        assert conditions.version_matches(version, (codes.VERSION_EQUAL, wanted)) is expected
     for raw in (b"\x82\x00\x81\x01", b"\x82\x06\x81\x01"):
         values = templates.asking([20, {codes.PARAMETER_VERSION: raw}, 28, POLICY])
         assert refused(parse, values) == PARAMETER

@@ -4,7 +4,7 @@ import factory
 from factory import RELEASE, SECOND, STRANGER, THIRD, verify
 from support import refused
 
-from pawl import cbor, codes, cose, processor, suit
+from pawl import cbor, codes, cose, conditions, processor, suit
 from pawl.compat import sha256
 from pawl.manifest import Manifest
 from pawl.trust import KeySet
@@ -187,7 +187,7 @@ def test_vendor_and_class_conditions_are_required():
 
 def device(vendor=factory.VENDOR, device_class=factory.CLASS):
     """Return a device in slot A that was never updated."""
-    return processor.Device(vendor, device_class, 0, None, None, processor.nobody)
+    return conditions.Device(vendor, device_class, 0, None, None, conditions.nobody)
 
 
 def run(manifest, sequence, identity, answer):

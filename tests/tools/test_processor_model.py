@@ -8,7 +8,7 @@ import random
 
 import pytest
 
-from pawl import cbor, codes, processor
+from pawl import cbor, codes, conditions, processor
 from pawl.compat import sha256
 from pawl.errors import ManifestError
 from pawl.manifest import Manifest
@@ -187,7 +187,7 @@ def devices():
     for slot in (0, 1):
         for version in (1, 2, 3):
             for limit in (0, 1, 3):
-                yield processor.Device(
+                yield conditions.Device(
                     VENDOR, CLASS, slot, (version,), None, lambda priority, limit=limit: priority < limit
                 )
 

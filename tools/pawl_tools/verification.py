@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from pawl import bundle, codes, policy, processor, ratchet
+from pawl import bundle, codes, conditions, policy, processor, ratchet
 from pawl.errors import ManifestError
 from pawl.manifest import Manifest
 from pawl.names import role_name
@@ -90,12 +90,12 @@ def judge(raw: bytes, anchor: Anchor, device: DeviceState) -> Accepted:
 def _require_fitting(manifest: Manifest, device: DeviceState) -> None:
     """Ask every condition on the device; what isn't known of it is taken to fit."""
     vendor, device_class = manifest.identity
-    described = processor.Device(
+    described = conditions.Device(
         device.vendor or vendor,
         device.device_class or device_class,
         manifest.slots()[0],
-        processor.ANY,
-        processor.ANY,
+        conditions.ANY,
+        conditions.ANY,
         lambda _priority: True,
     )
     processor.execute(manifest, manifest.install, described, processor.rehearse)
