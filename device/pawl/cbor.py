@@ -122,12 +122,15 @@ class Reader:
             raise malformed("cut short")
         return count
 
-    def keys(self):
-        """Read a map: yield each key, in order and once; the caller reads the value before going on."""
+    def keys(self, read_key=None):
+        """Read a map: yield each key, in order and once; the caller reads the value before going on.
+
+        `read_key(reader)` reads one; else they are integers, text or byte strings.
+        """
         last = b""
         for _ in range(self.map()):
             start = self.pos
-            key = self._key()
+            key = self._key() if read_key is None else read_key(self)
             raw = bytes(self.buf[start : self.pos])
             if raw <= last:
                 raise malformed("map keys out of order or twice")

@@ -26,9 +26,9 @@ def epoch(sequence):
     return sequence >> 32
 
 
-def release_of(manifest, digest):
-    """Return what R becomes when the release of this manifest is confirmed."""
-    image = manifest.image
+def release_of(manifest, digest, slot):
+    """Return what R becomes when the release of this manifest is confirmed in a slot."""
+    image = manifest.images(slot)[0]
     return Release(manifest.sequence_number, digest, manifest.version, (image.digest, image.size))
 
 

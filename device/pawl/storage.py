@@ -20,7 +20,7 @@ class Storage:
 
     def _slot(self, name, suffix):
         parts = [self.regions[part + suffix] for part in ("page_", "envelope_", "image_")]
-        return slots.Slot(name, parts[0], parts[1], parts[2])
+        return slots.Slot(name, parts[0], parts[1], parts[2], self.regions.get("data_" + suffix))
 
     def identity(self):
         """Return the provisioned Identity."""

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pawl_reader
-from pawl import codes, cose, trust
+from pawl import cose, trust
 from pawl.bundle import open_bundle
 from pawl.errors import ManifestError
 from pawl.names import reason_name
@@ -100,20 +100,22 @@ class Judges:
 
 def describe(bundle: Any, anchor: Any) -> Verdict:
     """Return what the device's verifier found in a bundle that it accepts, in the second reader's words."""
-    image = bundle.manifest.image
+    manifest = bundle.manifest
     return Verdict(
         accepted=True,
         digest=bytes(bundle.envelope.digest),
-        sequence=bundle.manifest.sequence_number,
-        version=tuple(bundle.manifest.version),
-        role=codes.ROLE_APP_RELEASE,
+        sequence=manifest.sequence_number,
+        version=tuple(manifest.version),
+        role=manifest.role,
         signers=frozenset(_signers(bundle.envelope, anchor.keys)),
         images=frozenset(
-            Image("app", slot, bytes(image.digest), image.size, str(image.uri)) for slot in (0, 1)
+            Image(bytes(image.component).decode(), slot, bytes(image.digest), image.size, str(image.uri))
+            for slot in manifest.slots()
+            for image in manifest.images(slot)
         ),
         blocks=frozenset(
-            Block(bytes(bundle.index_digest), variant.number, number, sha256(payload).digest())
-            for variant, number, payload in bundle.blocks()
+            Block(bytes(listing), variant.number, number, sha256(payload).digest())
+            for listing, variant, number, payload in bundle.blocks()
         ),
     )
 

@@ -113,11 +113,10 @@ async def is_newest(transaction: Transaction, version: int) -> bool:
 
 def _parts_of(bundle: Any) -> Iterator[Outgoing]:
     """Yield what devices fetch of a release; the envelope last, so that who finds it finds the rest."""
-    digest = bundle.index_digest
-    yield Outgoing(
-        topic=topics.index(digest), payload=bytes(bundle.index_bytes), device=None, is_retained=True
-    )
-    for variant, number, payload in bundle.blocks():
+    for content in bundle.contents:
+        topic = topics.index(content.digest)
+        yield Outgoing(topic=topic, payload=bytes(content.index_bytes), device=None, is_retained=True)
+    for digest, variant, number, payload in bundle.blocks():
         topic = topics.block(digest, variant.number, number)
         yield Outgoing(topic=topic, payload=bytes(payload), device=None, is_retained=True)
     topic = topics.release(bundle.envelope.digest)

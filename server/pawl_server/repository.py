@@ -76,27 +76,18 @@ class Repository:
             raise ManifestError(
                 codes.REASON_TOO_LARGE, f"a bundle has at most {self._bundle_max_bytes} bytes"
             )
-        bundle = self._judges.open(raw)
-        _require_fits_the_wire(bundle)
-        return bundle
-
-
-def _require_fits_the_wire(bundle: Any) -> None:
-    """A device reads envelope and index into buffers of these sizes, and would refuse larger ones one by one."""
-    if len(bundle.wire_envelope()) > codes.ENVELOPE_MAX_BYTES:
-        raise ManifestError(codes.REASON_TOO_LARGE, "the envelope is larger than devices read")
-    if len(bundle.index_bytes) > codes.INDEX_MAX_BYTES:
-        raise ManifestError(codes.REASON_TOO_LARGE, "the index is larger than devices read")
+        return self._judges.open(raw)
 
 
 def _release_of(bundle: Any) -> Release:
     manifest = bundle.manifest
+    app = bundle.app()
     return Release(
         digest=bytes(bundle.envelope.digest),
         sequence=manifest.sequence_number,
         version=".".join(str(number) for number in manifest.version),
-        index_digest=bytes(bundle.index_digest),
-        size_bytes=bundle.index.size,
+        index_digest=bytes(app.digest),
+        size_bytes=app.index.size,
     )
 
 

@@ -24,6 +24,8 @@ for _name, _size in (
     ("envelope_b", 1),
     ("image_a", 4),
     ("image_b", 4),
+    ("data_a", 2),
+    ("data_b", 2),
 ):
     REGIONS[_name] = (_at, _size * SECTOR)
     _at += _size * SECTOR
@@ -62,8 +64,9 @@ class Board:
         release = bundle.Bundle(envelope)
         slot = self.storage.slots[name]
         slot.begin(envelope.digest, release.wire_envelope())
-        for number, block in enumerate(factory.index.cut(release.image)):
-            slot.write_block(number * codes.BLOCK_BYTES, block)
+        for image in release.manifest.images(name):
+            for number, block in enumerate(factory.index.cut(release.content(image).image)):
+                slot.write_block(number * codes.BLOCK_BYTES, block, image.component)
         slot.mark_written()
         return slot
 

@@ -7,7 +7,7 @@ import asyncio
 import factory
 from board import Board
 
-from pawl import bundle, codes, cose, messages, p256, topics
+from pawl import bundle, codes, cose, messages, p256, topics, trust
 from pawl.agent import Agent
 from pawl.anchor_session import AnchorSession
 from pawl.errors import TransportError
@@ -155,9 +155,9 @@ class Port:
 class World:
     """One device, one broker, one director; `run` runs the agent until it resets or has nothing left to do."""
 
-    def __init__(self):
-        self.board = Board()
-        self.anchor = factory.anchor()
+    def __init__(self, anchor_values=None):
+        self.board = Board(anchor_values=anchor_values)
+        self.anchor = trust.load(self.board.anchor_file, factory.verify)
         self.broker = Broker()
         self.broker.on_hello = self.answer
         self.port = Port(self.broker)
@@ -177,9 +177,10 @@ class World:
         release = bundle.Bundle(bundle.suit.Envelope(raw))
         digest = release.envelope.digest
         self.broker.retained[topics.release(digest)] = release.wire_envelope()
-        self.broker.retained[topics.index(release.index_digest)] = bytes(release.index_bytes)
-        for variant, number, payload in release.blocks():
-            self.broker.retained[topics.block(release.index_digest, variant.number, number)] = bytes(payload)
+        for content in release.contents:
+            self.broker.retained[topics.index(content.digest)] = bytes(content.index_bytes)
+        for listing, variant, number, payload in release.blocks():
+            self.broker.retained[topics.block(listing, variant.number, number)] = bytes(payload)
         self.wanted = digest
         return digest
 

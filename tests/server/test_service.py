@@ -9,6 +9,7 @@ from service_bench import BENCH, connected, run, running, server_settings, until
 
 from pawl import bundle, codes, index, suit, topics
 from pawl.errors import ManifestError
+from pawl.manifest import Manifest
 from pawl.ports.host.verifier import verify
 from pawl_server.domain.changes import Changes, Outgoing
 from pawl_server.domain.fleet import AssignmentState, Device
@@ -37,7 +38,7 @@ async def _install_as_a_device_does(link, fleet, nonce, digest):
     envelope = suit.Envelope(await link.fetch(topics.release(offer.digest)))
     envelope.authenticate([fleet.anchor.role(codes.ROLE_APP_RELEASE)[0]], verify)
     assert envelope.digest == offer.digest and not envelope.payloads and not envelope.severed
-    image = suit.Manifest(envelope.manifest).image
+    image = Manifest(envelope.manifest).images(codes.RUNNING_A)[0]
     listing = index.read(await link.fetch(topics.index(index.digest_of(image.uri))), image.uri, image.size)
     blocks = []
     for number in range(listing.blocks):

@@ -38,7 +38,7 @@ class Workshop:
 def workshop(tmp_path_factory):
     folder = tmp_path_factory.mktemp("workshop")
     signers = {}
-    for name in ("root", "release", "second", "director", "stranger"):
+    for name in ("root", "release", "second", "director", "stranger", "recovery"):
         keys.new(folder / name, "esp256")
         signers[name] = FileSigner(folder / name)
     plan = trust.Plan(
@@ -50,7 +50,8 @@ def workshop(tmp_path_factory):
         roles={
             codes.ROLE_APP_RELEASE: trust.KeySet(
                 threshold=1, keys=[signers["release"].key, signers["second"].key]
-            )
+            ),
+            codes.ROLE_APP_RECOVERY: trust.KeySet(threshold=1, keys=[signers["recovery"].key]),
         },
         ca=[pki.create_authority("test").certificate_der()],
         server_names=["localhost"],

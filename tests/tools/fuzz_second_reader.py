@@ -17,7 +17,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from almost_releases import SHAPES, SHAPES_TO_COME, make_case
+from almost_releases import make_case
 
 from pawl.errors import ManifestError, TrustError
 from pawl.names import reason_name
@@ -39,11 +39,11 @@ class Tally:
         self.disagreements += other.disagreements
 
 
-def run(seed, numbers, keep, shapes=SHAPES):
+def run(seed, numbers, keep):
     """Judge cases; return the tally."""
     tally = Tally()
     for number in numbers:
-        case = make_case(seed, number, shapes)
+        case = make_case(seed, number)
         device, reader, reason = judge(case, keep)
         tally.pairs[device, reader] += 1
         tally.reasons[reason] += 1
@@ -79,18 +79,12 @@ def main():
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--keep", type=Path, default=Path(tempfile.gettempdir()) / "pawl-disagreements")
-    parser.add_argument(
-        "--all-shapes", action="store_true", help="those that the device does not take yet, too"
-    )
     args = parser.parse_args()
     logging.disable()
-    shapes = SHAPES + SHAPES_TO_COME if args.all_shapes else SHAPES
     slices = [range(first, args.count, args.jobs) for first in range(args.jobs)]
     total = Tally()
     with ProcessPoolExecutor(args.jobs) as pool:
-        for tally in pool.map(
-            run, *zip(*[(args.seed, one, args.keep, shapes) for one in slices], strict=True)
-        ):
+        for tally in pool.map(run, *zip(*[(args.seed, one, args.keep) for one in slices], strict=True)):
             total.add(tally)
     print("device / reader")
     for (device, reader), count in total.pairs.most_common():

@@ -164,7 +164,7 @@ class Site:
 
     def release(
         self,
-        image: bytes,
+        image: bytes | release.Payload,
         sequence: int,
         version: tuple[int, ...],
         signers: Sequence[str] = RELEASE_KEYS[:RELEASE_THRESHOLD],

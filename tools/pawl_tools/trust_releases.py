@@ -1,13 +1,13 @@
 """Which releases a version of the trust anchor document lets through: the device's own check, on bundles at hand."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pawl import codes, suit
+from pawl import authority, suit
 from pawl.errors import PawlError
+from pawl.manifest import Manifest
 from pawl.names import reason_name
 from pawl.ports.host.verifier import verify
-from pawl.trust import Anchor, KeySet
+from pawl.trust import Anchor
 from pawl_tools.errors import ToolError
 
 
@@ -34,7 +34,7 @@ def open_release(raw: bytes, name: str) -> suit.Envelope:
     """Return the envelope of a bundle; ToolError if it is none."""
     try:
         envelope = suit.Envelope(raw)
-        suit.Manifest(envelope.manifest)
+        Manifest(envelope.manifest)
     except PawlError as error:
         raise ToolError(f"{name} is not a release: {reason_name(error.code)} ({error.detail})") from None
     return envelope
@@ -50,22 +50,16 @@ def digest_of(raw: bytes, name: str) -> bytes:
 
 def fate(envelope: suit.Envelope, anchor: Anchor) -> Fate:
     """Return what a device that holds this anchor does with the release."""
-    if envelope.digest in anchor.barred:
-        return Fate(installs=False, boots=False, reason=reason_name(codes.REASON_BARRED))
-    try:
-        install_set, boot_sets = anchor.role(codes.ROLE_APP_RELEASE)
-    except PawlError as error:
-        return Fate(installs=False, boots=False, reason=reason_name(error.code))
-    fault = _fault(envelope, [install_set])
+    fault = _fault(envelope, anchor, was_confirmed=False)
     if fault is None:
         return Fate(installs=True, boots=True, reason=None)
-    return Fate(installs=False, boots=_fault(envelope, boot_sets) is None, reason=fault)
+    return Fate(installs=False, boots=_fault(envelope, anchor, was_confirmed=True) is None, reason=fault)
 
 
-def _fault(envelope: suit.Envelope, key_sets: Sequence[KeySet]) -> str | None:
-    """Return the reason why none of the sets counts as signer, or None."""
+def _fault(envelope: suit.Envelope, anchor: Anchor, *, was_confirmed: bool) -> str | None:
+    """Return the reason why nobody who counts signed it, or None."""
     try:
-        envelope.authenticate(key_sets, verify)
+        authority.authorise(envelope, anchor, was_confirmed, verify)
     except PawlError as error:
         return reason_name(error.code)
     return None

@@ -34,6 +34,11 @@ def write(path: Path, content: bytes) -> None:
         raise ToolError(f"cannot write {path}: {error.strerror}") from None
 
 
+def disagreements(release: Path) -> Path:
+    """Return where a case is kept about which the judges differ: beside the release."""
+    return release.with_name(release.name + ".disagreements")
+
+
 def show(facts: dict[str, object], *, as_json: bool) -> None:
     """Print facts as JSON, or as aligned lines."""
     if as_json:

@@ -54,15 +54,18 @@ def _count_boot(port, counter):
 
 
 def _mount(candidate):
-    """Mount exactly the verified bytes of a slot at /app, behind the agent on the path."""
-    size = candidate.manifest.image.size
-    vfs.mount(vfs.VfsRom(candidate.slot.image.view(0, size)), "/app")
+    """Mount exactly the verified bytes of a slot at /app, behind the agent on the path, and its data at /data."""
+    slot = candidate.slot
+    for image in candidate.manifest.images(slot.name):
+        mapped = slot.region(image.component).view(0, image.size)
+        vfs.mount(vfs.VfsRom(mapped), "/" + image.component.decode())
     sys.path.append("/app")
     return "main"
 
 
 async def _main(port, loader, decision, counter, name):
     application = Application(port, name)
+    loader.is_authorised = application.authorise_update
     agent = Agent(port, loader, decision, counter, application.check_health)
     await asyncio.gather(_feed(port), application.run(), agent.run(), application.note_well(counter))
 
@@ -85,6 +88,11 @@ class Application:
         """Return whether it was started and has run for a moment: a crash resets the device at once."""
         await asyncio.sleep(_SOAK_S)
         return self.is_started
+
+    def authorise_update(self, priority):
+        """Ask the application, by its function `authorise_update`; without one nobody lets such an update in."""
+        ask = getattr(sys.modules.get(self.name), "authorise_update", None)
+        return ask is not None and ask(priority) is True
 
     async def note_well(self, counter):
         """After a minute of running this boot did well, with or without a network."""
