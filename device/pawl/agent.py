@@ -7,10 +7,12 @@ action is tried again after a pause that grows. Nothing is decided here that `of
 import asyncio
 import gc
 
-from pawl import boot, codes, lifecycle, messages, policy, topics
+from pawl import boot, codes, health, lifecycle, messages, policy, topics
+from pawl.backoff import Backoff
 from pawl.compat import const
+from pawl.diary import Diary
 from pawl.errors import OfferError, PawlError, TransportError
-from pawl.installer import Job
+from pawl.installer import Job, withdraw_pending
 from pawl.offers import Offers
 from pawl.reporter import Reporter
 from pawl.suit_report import Subject
@@ -37,12 +39,15 @@ class Agent:
         self.running = codes.RUNNING_RECOVERY if decision.slot is None else decision.slot
         self.boot_counter = boot_counter
         self.check_health = check_health
-        self.offers = Offers(self.identity.device, loader.anchor, loader.verify)
+        self.clock = loader.storage.clock(port)
+        self.offers = Offers(self.identity.device, loader.anchor, loader.verify, self.clock)
         self.session = None
         self.job = None
         self.reason = codes.REASON_OK
         self.refusals = {}
-        self.reporter = Reporter(port, loader, self.running, boot_counter, self.offers)
+        self.diary = Diary(loader.storage.log(), self.clock, boot_counter)
+        self.reporter = Reporter(port, loader, self.running, boot_counter, self.offers, self.diary)
+        self.backoff = Backoff()
         self._pause_s = 1
         self._repeat_s = _REPEAT_FIRST_S
         self._has_told_boot = False
@@ -62,10 +67,20 @@ class Agent:
 
     async def run(self):
         """Follow the table for ever."""
+        health.start(self.clock.unanswered_s)
+        self._note_boot()
         while True:
             self.port.log("state " + self.state)
             event = await self._perform(_ACTIONS[self.state])
             self.state = lifecycle.step(self.state, event)
+
+    def _note_boot(self):
+        """Put into the log what the boot found, before anything can cut it."""
+        for fault in self.loader.faults:
+            self.diary.keep(fault.reason, fault.subject and fault.subject.digest)
+        for reason in self.loader.notices:
+            self.diary.keep(reason)
+        self.diary.keep_failures([candidate.slot for candidate in self.loader.candidates])
 
     async def _perform(self, action):
         try:
@@ -83,12 +98,17 @@ class Agent:
     def _end(self, event, reason):
         """Keep why a job ended, and count it."""
         self.reason = reason
-        self._count(reason)
+        offer = self.offers.current
+        self._count(reason, offer.digest if offer is not None else None)
         return event
 
     async def _lose_link(self, error):
         self.port.log("link %d %s" % (error.code, error.detail))
         self._disconnect()
+        offer = self.offers.current
+        if self.state == lifecycle.DOWNLOAD and offer is not None:
+            has_progress = self.job is not None and self.job.has_progress
+            self.backoff.lose(offer.digest, has_progress, self.clock.uptime_s())
         spread = 0.5 + self.port.random(1)[0] / 256
         await asyncio.sleep(self._pause_s * spread)
         self._pause_s = min(2 * self._pause_s, _PAUSE_MAX_S)
@@ -128,6 +148,8 @@ class Agent:
         for fault in self.loader.faults:
             event = codes.EVENT_REVERTED if fault.action == boot.FAIL else codes.EVENT_FAILED
             await self.reporter.report(session, event, fault.reason, fault.subject)
+        for reason in self.loader.notices:
+            await self.reporter.report(session, codes.EVENT_NOTICED, reason)
         if not self._is_trial():
             await self.reporter.report(
                 session, codes.EVENT_STARTED, self.boot_reason, self._running_subject()
@@ -146,11 +168,12 @@ class Agent:
                 await self._ask_again(session)
             else:
                 self._take(raw)
-        elif self._delay_left_s():
-            raw = await session.next_offer(self._delay_left_s())
+        elif self._wait_left_s():
+            raw = await session.next_offer(min(self._wait_left_s(), _CHECK_IN_S))
             if raw is not None:
                 self._take(raw)
-        if self.offers.is_job_open and not self._delay_left_s():
+        await self.reporter.tell_checked(session)
+        if self.offers.is_job_open and not self._wait_left_s():
             return lifecycle.OFFERED
         return lifecycle.RECOVERED if self._has_recovered() else lifecycle.NOTHING
 
@@ -170,6 +193,13 @@ class Agent:
         past_s = self.port.ticks_diff(self.port.ticks_ms(), self._accepted_ms) // 1000
         return max(0, min(offer.delay_s or 0, _DELAY_MAX_S) - past_s)
 
+    def _wait_left_s(self):
+        """Return how long the job has to wait: for its start, or because its download keeps losing the link."""
+        offer = self.offers.current
+        if offer is None or not self.offers.is_job_open:
+            return 0
+        return max(self._delay_left_s(), self.backoff.left_s(offer.digest, self.clock.uptime_s()))
+
     def _patience_s(self):
         """Return how long to wait for an offer: an unanswered hello is repeated, an answered one is made anew."""
         if not self.offers.is_answered():
@@ -180,22 +210,26 @@ class Agent:
     def _take(self, raw):
         """Follow an offer, or count why not: then the one before it still stands."""
         try:
-            self.offers.accept(raw)
-            self._accepted_ms = self.port.ticks_ms()
-            self._pause_s = 1
+            offer = self.offers.accept(raw)
         except OfferError as error:
             self._count(error.code)
+            return
+        self._accepted_ms = self.port.ticks_ms()
+        self._pause_s = 1
+        if offer.action != codes.OFFER_INSTALL:
+            withdraw_pending(self.loader)
 
     async def _ask_again(self, session):
         """Repeat an unanswered hello under its nonce; after an answered one it is time for the next check-in."""
-        if self.offers.is_answered():
+        if self.offers.is_answered() or self.offers.is_closed():
             await self._check_in(session)
         else:
             self._repeat_s = min(2 * self._repeat_s, _REPEAT_MAX_S)
             await self._say_hello(session)
 
-    def _count(self, reason):
+    def _count(self, reason, digest=None):
         self.refusals[reason] = self.refusals.get(reason, 0) + 1
+        self.diary.refuse(reason, digest)
         self.port.log("refused %d" % reason)
 
     async def _download(self):
@@ -204,7 +238,7 @@ class Agent:
         assert offer is not None, "DOWNLOAD follows an accepted offer only"
         self.job = None
         raw = await session.fetch_one(topics.release(offer.digest), codes.ENVELOPE_MAX_BYTES)
-        job = Job(self.loader, self.running, offer, raw)
+        job = Job(self.loader, self.running, offer, raw, self.clock)
         self.job = job
         decision = job.decide(self.offers.allows(offer.digest))
         if decision.action == policy.REFUSE:
@@ -238,7 +272,17 @@ class Agent:
         reason = job.finish(self.offers.allows(job.offer.digest))
         return self._end(lifecycle.REFUSED, reason) if reason else lifecycle.PENDING
 
+    async def _reboot(self):
+        """Reset into what is pending, unless the director wants it no more by now (policy row 2)."""
+        self._read_offer()
+        job = self.job
+        if job is not None and not self.offers.allows(job.offer.digest):
+            withdraw_pending(self.loader)
+            return self._end(lifecycle.REFUSED, codes.REASON_NO_OFFER)
+        return await self._reset()
+
     async def _reset(self):
+        self.clock.save()
         self._disconnect()
         self.port.reset()
 
@@ -280,7 +324,7 @@ _ACTIONS = {
     lifecycle.IDLE: Agent._idle,
     lifecycle.DOWNLOAD: Agent._download,
     lifecycle.INSTALL: Agent._install,
-    lifecycle.REBOOT: Agent._reset,
+    lifecycle.REBOOT: Agent._reboot,
     lifecycle.VERIFY: Agent._verify,
     lifecycle.CONFIRM: Agent._confirm,
     lifecycle.REVERT: Agent._reset,

@@ -112,16 +112,19 @@ class Candidate:
 
 
 class Bootloader:
-    """One boot: `settle` says what runs; `faults` are the Faults to be reported."""
+    """One boot: `settle` says what runs; `faults` are the Faults, `notices` the reasons to be reported."""
 
     def __init__(self, storage, verify):
+        self.storage = storage
         self.verify = verify
         self.identity = storage.identity()
+        self.quarantine = storage.quarantine()
         self.ratchet = storage.ratchet()
         self.anchor = storage.anchor(self.ratchet.reading.anchor, verify)
         # What the path to the server is checked by, when nothing can be judged by it (row 1).
         self.path_anchor = self.anchor or storage.best_anchor(self.identity.anchor_file, verify)
         self.faults = []
+        self.notices = []
         self._stuck = set()
         recorded = self.ratchet.reading.roles.get(codes.IMAGE_APP)
         digest = recorded.digest if recorded else None
@@ -129,6 +132,19 @@ class Bootloader:
         self.accepted = self._reading(recorded)
         for candidate in self.candidates:
             candidate.validate(self.identity.ids, self.accepted)
+        if self.ratchet.is_lost:
+            self._restore_ratchet()
+
+    def _restore_ratchet(self):
+        """Write R again, as floor and confirmed slots say; what can't be written is noticed again at the next boot."""
+        self.notices.append(codes.REASON_RATCHET_LOST)
+        try:
+            self.ratchet.advance(Reading({codes.IMAGE_APP: self.accepted}, self._anchor_reference()))
+        except StorageError as error:
+            self.notices.append(error.code)
+
+    def _anchor_reference(self):
+        return (self.anchor.version, self.anchor.digest) if self.anchor else None
 
     def _reading(self, recorded):
         """Return R: the maximum of the cells, the provisioned floor, and authentic confirmed slots."""
@@ -195,8 +211,6 @@ class Bootloader:
         """Confirm a slot: both units, then the ratchet. Done again after a cut, it finishes what is missing."""
         candidate = self.candidates[name]
         candidate.slot.mark_confirmed()
-        anchor = (self.anchor.version, self.anchor.digest) if self.anchor else None
-        self.ratchet.advance(
-            merge(self.ratchet.reading, Reading({codes.IMAGE_APP: candidate.release()}, anchor))
-        )
+        confirmed = Reading({codes.IMAGE_APP: candidate.release()}, self._anchor_reference())
+        self.ratchet.advance(merge(self.ratchet.reading, confirmed))
         self.accepted = higher(self.accepted, candidate.release())

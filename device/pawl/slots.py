@@ -14,6 +14,7 @@ from pawl.errors import StorageError
 TRIALS_MAX = const(3)
 UNIT_BYTES = const(32)
 _HEADER_BYTES = const(64)
+_ATTEMPT_AT = const(36)
 _MAGIC = b"PWPG"
 _ENVELOPE_MAGIC = b"PWEN"
 
@@ -28,9 +29,9 @@ _NO_MARK = const(-1)
 _TORN = const(-2)
 
 # state: SLOT_*; trials: units used, torn ones too; is_settled: no unit of `confirmed` left to write;
-# reason: of a failure
-Status = namedtuple("Status", ("state", "digest", "trials", "is_settled", "reason"))
-_EMPTY = Status(codes.SLOT_EMPTY, None, 0, False, 0)
+# reason: of a failure; attempt: of the installation
+Status = namedtuple("Status", ("state", "digest", "trials", "is_settled", "reason", "attempt"))
+_EMPTY = Status(codes.SLOT_EMPTY, None, 0, False, 0, 0)
 
 
 class Slot:
@@ -60,7 +61,8 @@ class Slot:
             state = codes.SLOT_TRIAL if used else codes.SLOT_PENDING
         else:
             state = codes.SLOT_WRITTEN if self._mark(digest, _WRITTEN) >= 0 else codes.SLOT_EMPTY
-        return Status(state, digest, used, _NO_MARK not in confirmations, max(failures + [0]))
+        attempt = int.from_bytes(self.page.view(_ATTEMPT_AT, 2), "big")
+        return Status(state, digest, used, _NO_MARK not in confirmations, max(failures + [0]), attempt)
 
     def _digest(self):
         header = self.page.view(0, _HEADER_BYTES)
@@ -89,16 +91,20 @@ class Slot:
                 return
         raise StorageError(codes.REASON_MARK_FAILED, "no unit left for the mark")
 
-    def begin(self, digest, envelope):
+    def begin(self, digest, envelope, attempt=1):
         """Give the slot to a release: from here on its old marks are gone.
 
         The old envelope goes first: a page that is half erased may read as marks, but nothing boots without an envelope.
         """
+        self.withdraw()
+        raw = digest + _MAGIC + attempt.to_bytes(2, "big") + bytes(18)
+        self.page.program(0, raw + sha256(raw)[:8])
+        records.write(self.envelope_region, 0, _ENVELOPE_MAGIC, envelope)
+
+    def withdraw(self):
+        """Take the slot from its release; blocks in the image stay."""
         self.envelope_region.erase()
         self.page.erase()
-        header = digest + _MAGIC + bytes(20)
-        self.page.program(0, header + sha256(header)[:8])
-        records.write(self.envelope_region, 0, _ENVELOPE_MAGIC, envelope)
 
     def is_begun_for(self, digest):
         """Return whether a download of this release was cut here, before any mark: then it can go on."""

@@ -2,8 +2,11 @@
 
 from pawl import codes, identity, ratchet, records, slots, trust
 from pawl.boots import BootCounter
+from pawl.clock import Clock
 from pawl.errors import TrustError
 from pawl.flash import Region
+from pawl.log import Log
+from pawl.quarantine import Quarantine
 
 _ANCHOR_MAGIC = b"PWAN"
 _ANCHOR_COPIES = ("anchor_a", "anchor_b")
@@ -43,6 +46,18 @@ class Storage:
     def boot_counter(self):
         """Return the BootCounter."""
         return BootCounter(self.regions["boots"])
+
+    def quarantine(self):
+        """Return the Quarantine."""
+        return Quarantine(self.regions["quarantine"])
+
+    def clock(self, port):
+        """Return the Clock, which goes by the port's ticks."""
+        return Clock(self.regions["clock"], port)
+
+    def log(self):
+        """Return the Log."""
+        return Log(self.regions["log"])
 
     def write_anchor(self, file):
         """Write both copies of the anchor file; only provisioning does that."""

@@ -24,6 +24,9 @@ for _name, _size in (
     ("envelope_b", 1),
     ("image_a", 4),
     ("image_b", 4),
+    ("quarantine", 2),
+    ("clock", 2),
+    ("log", 2),
 ):
     REGIONS[_name] = (_at, _size * SECTOR)
     _at += _size * SECTOR
