@@ -8,7 +8,6 @@ import asyncio
 import gc
 
 from pawl import boot, codes, health, lifecycle, messages, policy, topics
-from pawl.backoff import Backoff
 from pawl.compat import const
 from pawl.diary import Diary
 from pawl.errors import OfferError, PawlError, TransportError
@@ -17,10 +16,10 @@ from pawl.offers import Offers
 from pawl.reporter import Reporter
 from pawl.suit_report import Subject
 from pawl.session import Session
+from pawl.start import Start
 
 _CHECK_IN_S = const(3600)
 _REPEAT_FIRST_S = const(4)
-_DELAY_MAX_S = const(86400)
 _REPEAT_MAX_S = const(64)
 _VERIFY_DEADLINE_MS = const(120000)
 _PAUSE_MAX_S = const(300)
@@ -47,14 +46,13 @@ class Agent:
         self.refusals = {}
         self.diary = Diary(loader.storage.log(), self.clock, boot_counter)
         self.reporter = Reporter(port, loader, self.running, boot_counter, self.offers, self.diary)
-        self.backoff = Backoff()
+        self.start = Start(self.clock)
         self._pause_s = 1
         self._repeat_s = _REPEAT_FIRST_S
         self._has_told_boot = False
         self.state = lifecycle.VERIFY if self._is_trial() else lifecycle.IDLE
         self._started_ms = port.ticks_ms()
         self._checked_in_ms = self._started_ms
-        self._accepted_ms = self._started_ms
 
     def _is_trial(self):
         if self.running == codes.RUNNING_RECOVERY:
@@ -68,19 +66,11 @@ class Agent:
     async def run(self):
         """Follow the table for ever."""
         health.start(self.clock.unanswered_s)
-        self._note_boot()
+        self.diary.note_boot(self.loader)
         while True:
             self.port.log("state " + self.state)
             event = await self._perform(_ACTIONS[self.state])
             self.state = lifecycle.step(self.state, event)
-
-    def _note_boot(self):
-        """Put into the log what the boot found, before anything can cut it."""
-        for fault in self.loader.faults:
-            self.diary.keep(fault.reason, fault.subject and fault.subject.digest)
-        for reason in self.loader.notices:
-            self.diary.keep(reason)
-        self.diary.keep_failures([candidate.slot for candidate in self.loader.candidates])
 
     async def _perform(self, action):
         try:
@@ -108,7 +98,7 @@ class Agent:
         offer = self.offers.current
         if self.state == lifecycle.DOWNLOAD and offer is not None:
             has_progress = self.job is not None and self.job.has_progress
-            self.backoff.lose(offer.digest, has_progress, self.clock.uptime_s())
+            self.start.lose(offer.digest, has_progress)
         spread = 0.5 + self.port.random(1)[0] / 256
         await asyncio.sleep(self._pause_s * spread)
         self._pause_s = min(2 * self._pause_s, _PAUSE_MAX_S)
@@ -168,12 +158,14 @@ class Agent:
                 await self._ask_again(session)
             else:
                 self._take(raw)
-        elif self._wait_left_s():
-            raw = await session.next_offer(min(self._wait_left_s(), _CHECK_IN_S))
+        elif self.start.left_s(self.offers):
+            raw = await session.next_offer(min(self.start.left_s(self.offers), self._patience_s()))
             if raw is not None:
                 self._take(raw)
+            elif self.start.is_backing_off() and self._patience_s() == 1:
+                await self._check_in(session)
         await self.reporter.tell_checked(session)
-        if self.offers.is_job_open and not self._wait_left_s():
+        if self.offers.is_job_open and not self.start.left_s(self.offers):
             return lifecycle.OFFERED
         return lifecycle.RECOVERED if self._has_recovered() else lifecycle.NOTHING
 
@@ -184,21 +176,6 @@ class Agent:
             return False
         self.boot_counter.note_well()
         return True
-
-    def _delay_left_s(self):
-        """Return how long the current offer still wants its start put off: a fleet must not come all at once."""
-        offer = self.offers.current
-        if offer is None or not self.offers.is_job_open or not self.offers.is_answered():
-            return 0
-        past_s = self.port.ticks_diff(self.port.ticks_ms(), self._accepted_ms) // 1000
-        return max(0, min(offer.delay_s or 0, _DELAY_MAX_S) - past_s)
-
-    def _wait_left_s(self):
-        """Return how long the job has to wait: for its start, or because its download keeps losing the link."""
-        offer = self.offers.current
-        if offer is None or not self.offers.is_job_open:
-            return 0
-        return max(self._delay_left_s(), self.backoff.left_s(offer.digest, self.clock.uptime_s()))
 
     def _patience_s(self):
         """Return how long to wait for an offer: an unanswered hello is repeated, an answered one is made anew."""
@@ -214,7 +191,7 @@ class Agent:
         except OfferError as error:
             self._count(error.code)
             return
-        self._accepted_ms = self.port.ticks_ms()
+        self.start.accept(offer)
         self._pause_s = 1
         if offer.action != codes.OFFER_INSTALL:
             withdraw_pending(self.loader)

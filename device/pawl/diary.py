@@ -24,10 +24,17 @@ class Diary:
         """Note what happened here: always."""
         self.log.keep(self.boot_counter.value, self.clock.uptime_s(), reason, digest)
 
-    def keep_failures(self, slots):
+    def note_boot(self, loader):
+        """Note what the boot found, before anything else can go wrong."""
+        for fault in loader.faults:
+            self.keep(fault.reason, fault.subject and fault.subject.digest)
+        for reason in loader.notices:
+            self.keep(reason)
+        self._keep_failures([candidate.slot.status() for candidate in loader.candidates])
+
+    def _keep_failures(self, statuses):
         """Note why slots failed, unless that is in the log already: a cut behind the mark loses no reason."""
-        for slot in slots:
-            status = slot.status()
+        for status in statuses:
             known = [(entry.code, entry.detail) for entry in self.log.entries()]
             if status.state == codes.SLOT_FAILED and (status.reason, status.digest) not in known:
                 self.keep(status.reason, status.digest)

@@ -55,12 +55,6 @@ def _authentic(raw, digest, loader):
     return envelope, bundle.envelope_of(authentication, envelope.manifest)
 
 
-def _recovery(manifest):
-    """Return (is it a recovery release, the images that it recovers from) for the policy."""
-    is_recovery = getattr(manifest, "role", None) == codes.ROLE_APP_RECOVERY
-    return is_recovery, tuple(getattr(manifest, "recovers", ()))
-
-
 def withdraw_pending(loader):
     """Take slots that wait for their first trial from their release: the director wants it no more (policy row 2)."""
     for candidate in loader.candidates:
@@ -89,7 +83,7 @@ class Job:
     def decide(self, has_offer):
         """Ask the install policy; called before the first erase and again before `pending`."""
         running = self._running_status()
-        is_recovery, recovers = _recovery(self.evidence.manifest)
+        is_recovery, recovers = policy.recovery_of(self.evidence.manifest)
         return policy.decide(
             policy.Facts(
                 accepted=self.loader.accepted,

@@ -224,6 +224,12 @@ def decide(facts):
     raise AssertionError("the last row always applies")
 
 
+def recovery_of(manifest):
+    """Return (is it a recovery release, the images that it recovers from); of no manifest, that it is none."""
+    is_recovery = getattr(manifest, "role", None) == codes.ROLE_APP_RECOVERY
+    return is_recovery, tuple(getattr(manifest, "recovers", ()))
+
+
 def compare_versions(one, other):
     """Return -1, 0 or 1: element by element, the shorter padded with zeros."""
     size = max(len(one), len(other))

@@ -71,7 +71,7 @@ def judge(raw: bytes, anchor: Anchor, device: DeviceState) -> Accepted:
     manifest = release.manifest
     _require_fitting(manifest, device)
     wanted = ratchet.release_of(manifest, release.envelope.digest)
-    decision = policy.decide(_facts(wanted, device))
+    decision = policy.decide(_facts(manifest, wanted, device))
     if decision.action == policy.REFUSE:
         raise ManifestError(decision.reason, "refused by the install policy, row " + str(decision.row))
     return Accepted(
@@ -88,17 +88,25 @@ def _require_fitting(manifest: suit.Manifest, device: DeviceState) -> None:
     suit.execute(manifest, [], ids, None)
 
 
-def _facts(wanted: ratchet.Release, device: DeviceState) -> policy.Facts:
+def _facts(manifest: suit.Manifest, wanted: ratchet.Release, device: DeviceState) -> policy.Facts:
+    accepted = _accepted(device)
     return policy.Facts(
-        accepted=_accepted(device),
+        accepted=accepted,
         release=wanted,
         has_offer=True,
         is_trial=False,
+        is_expired=False,
         unauthorised=codes.REASON_OK,
         unfit=codes.REASON_OK,
+        has_room=True,
+        is_recovery=policy.recovery_of(manifest)[0],
+        recovers=(
+            accepted.image,
+        ),  # what the device runs is not described: it is taken for one that is named
         running=None,
         failures=0,
         attempt=1,
+        is_spent=False,
         is_held=False,
     )
 
