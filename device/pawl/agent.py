@@ -65,7 +65,7 @@ class Agent:
 
     async def run(self):
         """Follow the table for ever."""
-        health.start(self.clock.unanswered_s)
+        health.watch(self.clock.unanswered_s)
         self.diary.note_boot(self.loader)
         while True:
             self.port.log("state " + self.state)

@@ -34,9 +34,10 @@ class Diary:
 
     def _keep_failures(self, statuses):
         """Note why slots failed, unless that is in the log already: a cut behind the mark loses no reason."""
-        for status in statuses:
+        failures = [status for status in statuses if status.state == codes.SLOT_FAILED]
+        for status in failures:
             known = [(entry.code, entry.detail) for entry in self.log.entries()]
-            if status.state == codes.SLOT_FAILED and (status.reason, status.digest) not in known:
+            if (status.reason, status.digest) not in known:
                 self.keep(status.reason, status.digest)
 
     def untold(self):

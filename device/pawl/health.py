@@ -8,7 +8,7 @@
     health.allow()
 
 Decides nothing itself: a stale device keeps running what it runs. The agent says at its start where the time is
-known from; before that nothing is stale.
+known from; before that nothing is stale. What the application says before that counts.
 """
 
 from pawl.compat import const
@@ -27,10 +27,9 @@ class _Health:
 _health = _Health()
 
 
-def start(unanswered_s):
-    """Called by the agent: `unanswered_s()` gives the uptime since an offer was accepted; updates are allowed."""
+def watch(unanswered_s):
+    """Called by the agent: `unanswered_s()` gives the uptime since an offer was accepted."""
     _health.unanswered_s = unanswered_s
-    _health.is_postponed = False
 
 
 def unanswered_s() -> int:

@@ -6,6 +6,7 @@ from simulator import World
 from test_freshness import new_agent, pass_time, refusals
 
 from pawl import cbor, codes, ratchet, records, topics
+from pawl.session import Session
 
 BAD = factory.release(sequence=2, version=(2,))
 WORSE = factory.release(sequence=3, version=(3,))
@@ -113,6 +114,112 @@ def test_nothing_is_told_before_an_offer_was_accepted():
     assert [kind for kind, _ in world.broker.up if kind == "log"] == []
 
 
+def test_a_cut_between_mark_and_log_loses_no_reason():
+    """What a failed page says is put into the log at the next start, once."""
+    world = World()
+    slot = world.board.put(1, BAD)
+    slot.mark_failed(codes.REASON_TRIALS)
+    for _ in range(2):
+        world.run()
+        assert log_of(world) == [(codes.REASON_TRIALS, slot.status().digest)]
+
+
+class PowerCutError(Exception):
+    """The power went."""
+
+
+def cut_at(flash, number):
+    """Let the power go before the flash operation with this number; return what puts it back."""
+    program, erase = flash.program, flash.erase
+    left = [number]
+
+    def spend():
+        left[0] -= 1
+        if left[0] < 0:
+            raise PowerCutError
+
+    flash.program = lambda offset, data: (spend(), program(offset, data))
+    flash.erase = lambda offset: (spend(), erase(offset))
+
+    def mend():
+        flash.program, flash.erase = program, erase
+
+    return mend
+
+
+def take_slot(world, number):
+    """Give slot B to a good release, with a cut; return whether it came."""
+    world.broker.up.clear()
+    made = new_agent(world)
+    mend = cut_at(world.board.flash, number)
+
+    async def walk():
+        await made._idle()
+        await made._download()
+
+    try:
+        simulator.asyncio.run(walk())
+    except PowerCutError:
+        return True
+    finally:
+        mend()
+    return False
+
+
+def test_t34_no_cut_forgets_a_failure_or_an_erase():
+    """Wherever the power goes while a failed page is given away, the failure counts once, and the erase at least once."""
+    for number in range(60):
+        world = World()
+        slot = world.board.put(1, BAD)
+        slot.mark_failed(codes.REASON_TRIALS)
+        bad = slot.status().digest
+        world.publish(GOOD)
+        is_cut = take_slot(world, number)
+        storage = world.board.storage
+        assert storage.quarantine().stored(bad, storage.slots) == 1, number
+        is_begun = storage.slots[1].status().digest != bad
+        assert len(storage.clock(world.port).times.erases) >= is_begun, number
+        if not is_cut:
+            break
+    assert 5 < number < 59
+
+
+def test_t45_a_download_that_gets_nowhere_backs_off():
+    """A release that the broker doesn't have is asked for once, and again when the time has come, not in a loop."""
+    Session.answer_timeout_s = 0.05
+    world = World()
+    world.broker.retained.pop(topics.release(world.publish(GOOD)))
+    world.run(timeout_s=3)
+    assert world.port.lines.count("state DOWNLOAD") == 1
+    assert world.agent.offers.is_job_open
+    world.port.lines.clear()
+    world.port.step_ms = 1000
+    world.run(timeout_s=2)
+    Session.answer_timeout_s = 30
+    assert world.port.lines.count("state DOWNLOAD") > 1
+
+
+def test_t50_the_recovery_agent_follows_the_same_policy():
+    """With no slot that boots: still nothing lower, nothing unsigned, nothing that failed, no fifth erase."""
+    world = World()
+    world.run()
+    assert install(world, BAD)
+    fail(world)
+    world.board.flip("image_a", 10)
+    for raw, reason in (
+        (factory.release(sequence=0), codes.REASON_SEQUENCE_LOW),
+        (factory.release(sequence=9, signers=(factory.STRANGER,)), codes.REASON_UNAUTHORISED),
+        (BAD, codes.REASON_QUARANTINED),
+    ):
+        assert not install(world, raw)
+        assert refusals(world)[-1] == reason
+    assert world.hello.running == codes.RUNNING_RECOVERY
+    for _ in range(3):
+        world.agent.clock.note_erase()
+    assert not install(world, GOOD)
+    assert refusals(world)[-1] == codes.REASON_BUDGET
+
+
 def withdrawn(world, **changes):
     """Install up to `pending`, then let the director send one more offer before the reset; return the event."""
     made = new_agent(world)
@@ -142,6 +249,26 @@ def test_hold_and_none_take_back_what_is_pending():
         assert [topic for topic in world.broker.fetched if "/b/" in topic] == []
         world.run()
         assert running(world) == 4
+
+
+def test_another_offer_takes_back_what_is_pending():
+    """The newest offer counts: what it replaced is not tried first."""
+    world = World()
+    other = world.publish(WORSE)
+    world.publish(GOOD)
+    assert withdrawn(world, digest=other) == "REFUSED"
+    assert world.board.storage.slots[1].status().state == codes.SLOT_EMPTY
+
+
+def test_hold_takes_back_what_waits_for_its_first_trial():
+    """Also when it comes to an agent that did not write it: a trial that could not be marked leaves it pending."""
+    world = World()
+    made = new_agent(world)
+    slot = world.board.put(1, GOOD)
+    slot.mark_pending()
+    world.changes = {"action": codes.OFFER_HOLD}
+    simulator.asyncio.run(made._idle())
+    assert slot.status().state == codes.SLOT_EMPTY
 
 
 def test_hold_has_no_effect_on_a_trial():

@@ -41,7 +41,7 @@ def test_t04_silence_makes_the_device_stale():
 
 
 def test_the_application_may_object():
-    """Until it allows, or a reset."""
+    """Until it allows; also before the agent runs."""
     world = World()
     world.run()
     assert health.is_authorised(0)
@@ -51,7 +51,8 @@ def test_the_application_may_object():
     assert health.is_authorised(0)
     health.postpone()
     world.run()
-    assert health.is_authorised(0)
+    assert not health.is_authorised(0)
+    health.allow()
 
 
 def test_t04_every_answered_check_in_is_signed():
