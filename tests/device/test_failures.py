@@ -312,7 +312,7 @@ def test_a_lost_ratchet_without_a_slot_is_written_from_the_floor():
     """The recovery agent's device notices it once, too."""
     world = World()
     world.run()
-    world.board.flip("image_a", 5)
+    world.board.flip("envelope_a", 60)
     spoil_ratchet(world)
     for _ in range(2):
         world.run()
