@@ -6,19 +6,20 @@ action is tried again after a pause that grows. Nothing is decided here that `of
 
 import gc
 
-from pawl import boot, codes, lifecycle, messages, policy, topics
+from pawl import boot, codes, health, lifecycle, messages, policy, topics
 from pawl.compat import const
+from pawl.diary import Diary
 from pawl.errors import OfferError, PawlError, TransportError
-from pawl.installer import Job
+from pawl.installer import Job, withdraw_pending
 from pawl.link import Link
 from pawl.offers import Offers
 from pawl.reporter import Reporter
+from pawl.start import Start
 from pawl.suit_report import Subject
 from pawl.walk import AnchorTakenError, Walk
 
 _CHECK_IN_S = const(3600)
 _REPEAT_FIRST_S = const(4)
-_DELAY_MAX_S = const(86400)
 _REPEAT_MAX_S = const(64)
 _VERIFY_DEADLINE_MS = const(120000)
 
@@ -36,19 +37,21 @@ class Agent:
         self.running = codes.RUNNING_RECOVERY if decision.slot is None else decision.slot
         self.boot_counter = boot_counter
         self.check_health = check_health
-        self.offers = Offers(self.identity.device, loader.anchor, loader.verify)
+        self.clock = loader.storage.clock(port)
+        self.offers = Offers(self.identity.device, loader.anchor, loader.verify, self.clock)
         self.job = None
         self.reason = codes.REASON_OK
         self.refusals = {}
+        self.diary = Diary(loader.storage.log(), self.clock, boot_counter)
         self.walk = Walk(loader, self.offers, self._count)
         self.link = Link(port, loader, self.walk)
-        self.reporter = Reporter(port, loader, self.running, boot_counter, self.offers)
+        self.reporter = Reporter(port, loader, self.running, boot_counter, self.offers, self.diary)
+        self.start = Start(self.clock)
         self._repeat_s = _REPEAT_FIRST_S
         self._has_told_boot = False
         self.state = lifecycle.VERIFY if self._is_trial() else lifecycle.IDLE
         self._started_ms = port.ticks_ms()
         self._checked_in_ms = self._started_ms
-        self._accepted_ms = self._started_ms
 
     def _is_trial(self):
         if self.running == codes.RUNNING_RECOVERY:
@@ -61,6 +64,8 @@ class Agent:
 
     async def run(self):
         """Follow the table for ever."""
+        health.watch(self.clock.unanswered_s)
+        self.diary.note_boot(self.loader)
         while True:
             self.port.log("state " + self.state)
             event = await self._perform(_ACTIONS[self.state])
@@ -70,6 +75,7 @@ class Agent:
         try:
             return await action(self)
         except TransportError as error:
+            self._note_loss()
             await self.link.lose(error)
             return lifecycle.LINK_LOST
         except AnchorTakenError:
@@ -85,8 +91,15 @@ class Agent:
     def _end(self, event, reason):
         """Keep why a job ended, and count it."""
         self.reason = reason
-        self._count(reason)
+        offer = self.offers.current
+        self._count(reason, offer.digest if offer is not None else None)
         return event
+
+    def _note_loss(self):
+        """A download that keeps losing the link is put off, each time for longer, while no new block comes."""
+        offer = self.offers.current
+        if self.state == lifecycle.DOWNLOAD and offer is not None:
+            self.start.lose(offer.digest, self.job is not None and self.job.has_progress)
 
     async def _online(self):
         """Return the session, opened and checked in if it wasn't."""
@@ -119,6 +132,8 @@ class Agent:
         for fault in self.loader.faults:
             event = codes.EVENT_REVERTED if fault.action == boot.FAIL else codes.EVENT_FAILED
             await self.reporter.report(session, event, fault.reason, fault.subject)
+        for reason in self.loader.notices:
+            await self.reporter.report(session, codes.EVENT_NOTICED, reason)
         if not self._is_trial():
             await self.reporter.report(
                 session, codes.EVENT_STARTED, self.boot_reason, self._running_subject()
@@ -126,6 +141,7 @@ class Agent:
 
     async def _tell_walk(self, session):
         if self.walk.is_news:
+            self.diary.keep(codes.REASON_ANCHOR_ACCEPTED)
             await self.reporter.report(session, codes.EVENT_NOTICED, codes.REASON_ANCHOR_ACCEPTED)
             self.walk.is_news = False
 
@@ -146,11 +162,14 @@ class Agent:
                 self._take(raw)
             elif session.anchor is None:
                 await self._ask_again(session)
-        elif self._delay_left_s():
-            raw = await session.next_offer(self._delay_left_s())
+        elif self.start.left_s(self.offers):
+            raw = await session.next_offer(min(self.start.left_s(self.offers), self._patience_s()))
             if raw is not None:
                 self._take(raw)
-        if self.offers.is_job_open and not self._delay_left_s():
+            elif self.start.is_backing_off() and self._patience_s() == 1:
+                await self._check_in(session)
+        await self.reporter.tell_checked(session)
+        if self.offers.is_job_open and not self.start.left_s(self.offers):
             return lifecycle.OFFERED
         return lifecycle.RECOVERED if self._has_recovered() else lifecycle.NOTHING
 
@@ -164,14 +183,6 @@ class Agent:
         self.boot_counter.note_well()
         return True
 
-    def _delay_left_s(self):
-        """Return how long the current offer still wants its start put off: a fleet must not come all at once."""
-        offer = self.offers.current
-        if offer is None or not self.offers.is_job_open or not self.offers.is_answered():
-            return 0
-        past_s = self.port.ticks_diff(self.port.ticks_ms(), self._accepted_ms) // 1000
-        return max(0, min(offer.delay_s or 0, _DELAY_MAX_S) - past_s)
-
     def _patience_s(self):
         """Return how long to wait for an offer: an unanswered hello is repeated, an answered one is made anew."""
         if not self.offers.is_answered():
@@ -182,12 +193,15 @@ class Agent:
     def _take(self, raw):
         """Follow an offer, or count why not: then the one before it still stands."""
         try:
-            self.offers.accept(raw)
-            self._accepted_ms = self.port.ticks_ms()
-            self.link.note_well()
+            offer = self.offers.accept(raw)
         except OfferError as error:
             self.walk.is_behind = self.walk.is_behind or error.code == codes.REASON_ANCHOR_BEHIND
             self._count(error.code)
+            return
+        self.start.accept(offer)
+        self.link.note_well()
+        if offer.action != codes.OFFER_INSTALL:
+            withdraw_pending(self.loader)
 
     async def _ask_again(self, session):
         """Repeat an unanswered hello under its nonce; after an answered one, or an hour, it is time for a check-in."""
@@ -198,8 +212,9 @@ class Agent:
             self._repeat_s = min(2 * self._repeat_s, _REPEAT_MAX_S)
             await self._say_hello(session)
 
-    def _count(self, reason):
+    def _count(self, reason, digest=None):
         self.refusals[reason] = self.refusals.get(reason, 0) + 1
+        self.diary.refuse(reason, digest)
         self.port.log("refused %d" % reason)
 
     async def _download(self):
@@ -208,7 +223,7 @@ class Agent:
         assert offer is not None, "DOWNLOAD follows an accepted offer only"
         self.job = None
         raw = await session.fetch_one(topics.release(offer.digest), codes.ENVELOPE_MAX_BYTES)
-        job = Job(self.loader, self.running, offer, raw)
+        job = Job(self.loader, self.running, offer, raw, self.clock)
         self.job = job
         decision = job.decide(self.offers.allows(offer.digest))
         if decision.action == policy.REFUSE:
@@ -245,7 +260,17 @@ class Agent:
         reason = job.finish(self.offers.allows(job.offer.digest))
         return self._end(lifecycle.REFUSED, reason) if reason else lifecycle.PENDING
 
+    async def _reboot(self):
+        """Reset into what is pending, unless the director wants it no more by now (policy row 2)."""
+        self._read_offer()
+        job = self.job
+        if job is not None and not self.offers.allows(job.offer.digest):
+            withdraw_pending(self.loader)
+            return self._end(lifecycle.REFUSED, codes.REASON_NO_OFFER)
+        return await self._reset()
+
     async def _reset(self):
+        self.clock.save()
         self.link.close()
         self.port.reset()
 
@@ -279,7 +304,8 @@ class Agent:
 
     async def _clean(self):
         # An offer that came in meanwhile opened a job of its own.
-        if self.job is None or self.offers.allows(self.job.offer.digest):
+        current = self.offers.current
+        if self.job is None or current is None or current.digest == self.job.offer.digest:
             self.offers.is_job_open = False
         self.job = None
         gc.collect()
@@ -290,7 +316,7 @@ _ACTIONS = {
     lifecycle.IDLE: Agent._idle,
     lifecycle.DOWNLOAD: Agent._download,
     lifecycle.INSTALL: Agent._install,
-    lifecycle.REBOOT: Agent._reset,
+    lifecycle.REBOOT: Agent._reboot,
     lifecycle.VERIFY: Agent._verify,
     lifecycle.CONFIRM: Agent._confirm,
     lifecycle.REVERT: Agent._reset,

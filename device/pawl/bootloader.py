@@ -122,16 +122,19 @@ class Candidate:
 
 
 class Bootloader:
-    """One boot: `settle` says what runs; `faults` are the Faults to be reported."""
+    """One boot: `settle` says what runs; `faults` are the Faults, `notices` the reasons to be reported."""
 
     def __init__(self, storage, verify):
+        self.storage = storage
         self.verify = verify
         self.identity = storage.identity()
+        self.quarantine = storage.quarantine()
         self.ratchet = storage.ratchet()
         self.storage = storage
         self.anchors = storage.anchors(self.identity.anchor_file, self.ratchet, verify)
         self.is_authorised = conditions.nobody  # who may let an update in (update-authorized)
         self.faults = []
+        self.notices = []
         self._stuck = set()
         self.accepted = floor(self.identity.floor[codes.IMAGE_APP])
         self.judge()
@@ -154,6 +157,19 @@ class Bootloader:
         self.accepted = higher(self._reading(recorded), self.accepted)
         for candidate in self.candidates:
             candidate.validate(self.identity.ids, self.accepted)
+        if self.ratchet.is_lost:
+            self._restore_ratchet()
+
+    def _restore_ratchet(self):
+        """Write R again, as floor and confirmed slots say; what can't be written is noticed again at the next boot."""
+        self.notices.append(codes.REASON_RATCHET_LOST)
+        try:
+            self.ratchet.advance(Reading({codes.IMAGE_APP: self.accepted}, self._anchor_reference()))
+        except StorageError as error:
+            self.notices.append(error.code)
+
+    def _anchor_reference(self):
+        return (self.anchor.version, self.anchor.digest) if self.anchor else None
 
     def has_bootable(self):
         """Return whether a confirmed slot would boot (row 7)."""
@@ -233,10 +249,8 @@ class Bootloader:
         if candidate.fault and candidate.slot.status().state != codes.SLOT_CONFIRMED:
             raise ManifestError(candidate.fault, "a walk took what allowed it: not confirmed")
         candidate.slot.mark_confirmed()
-        anchor = (self.anchor.version, self.anchor.digest) if self.anchor else None
-        self.ratchet.advance(
-            merge(self.ratchet.reading, Reading({codes.IMAGE_APP: candidate.release()}, anchor))
-        )
+        confirmed = Reading({codes.IMAGE_APP: candidate.release()}, self._anchor_reference())
+        self.ratchet.advance(merge(self.ratchet.reading, confirmed))
         self.accepted = higher(self.accepted, candidate.release())
         other = self.candidates[1 - name]
         if candidate.recovers_from(other):

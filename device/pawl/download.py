@@ -9,9 +9,10 @@ from pawl.session import WINDOW
 
 
 class Download:
-    """One image of a manifest, for one slot."""
+    """One image of a manifest, for one slot; `note_block()` is called for each block that was written."""
 
-    def __init__(self, slot, image):
+    def __init__(self, slot, image, note_block):
+        self.note_block = note_block
         self.slot = slot
         self.image = image
         self.region = slot.region(image.component)
@@ -40,5 +41,6 @@ class Download:
         def write(payload):
             block = listing.decode(listing.best, number, payload)
             self.slot.write_block(number * codes.BLOCK_BYTES, block, self.image.component)
+            self.note_block()
 
         return write

@@ -71,11 +71,21 @@ def _authentic(raw, digest, loader):
     return authorised.manifest, bundle.envelope_of(authentication, envelope.manifest)
 
 
+def withdraw_pending(loader):
+    """Take slots that wait for their first trial from their release: the director wants it no more (policy row 2)."""
+    for candidate in loader.candidates:
+        if candidate.slot.status().state == codes.SLOT_PENDING:
+            candidate.slot.withdraw()
+
+
 class Job:
     """The installation of one release into the slot that doesn't run."""
 
-    def __init__(self, loader, running, offer, raw):
+    def __init__(self, loader, running, offer, raw, clock):
         self.loader = loader
+        self.clock = clock
+        self.has_progress = False  # a block was written
+        self._is_taken = False
         self.running = running
         self.offer = offer
         self.slot = loader.target(running)
@@ -88,23 +98,31 @@ class Job:
 
     def decide(self, has_offer):
         """Ask the install policy; called before the first erase and again before `pending`."""
-        status = self.slot.status()
-        is_failed = status.state == codes.SLOT_FAILED and status.digest == self.offer.digest
         running = self._running_status()
+        is_recovery, recovers = policy.recovery_of(self.evidence.manifest)
         return policy.decide(
             policy.Facts(
-                self.loader.accepted,
-                self.evidence.release,
-                has_offer,
-                running is not None and running.state != codes.SLOT_CONFIRMED,
-                self.evidence.unauthorised,
-                self.evidence.unfit,
-                running.digest if running else None,
-                1 if is_failed else 0,
-                self.offer.attempt or 1,
-                self._is_held(),
+                accepted=self.loader.accepted,
+                release=self.evidence.release,
+                has_offer=has_offer,
+                is_trial=running is not None and running.state != codes.SLOT_CONFIRMED,
+                is_expired=self.clock.is_expired(self.loader.anchor),
+                unauthorised=self.evidence.unauthorised,
+                unfit=self.evidence.unfit,
+                has_room=self.loader.ratchet.has_room(),
+                is_recovery=is_recovery,
+                recovers=recovers,
+                running=running.digest if running else None,
+                failures=self._failures(),
+                attempt=self.offer.attempt or 1,
+                is_spent=not self._is_begun() and self.clock.is_spent(),
+                is_held=self._is_held(),
             )
         )
+
+    def _failures(self):
+        slots = [candidate.slot for candidate in self.loader.candidates]
+        return self.loader.quarantine.stored(self.offer.digest, slots)
 
     def _running_status(self):
         if self.running == codes.RUNNING_RECOVERY:
@@ -125,10 +143,19 @@ class Job:
 
     def take_slot(self):
         """Give the slot to this release, unless a download of it was cut here and goes on."""
-        attempt = min(self.offer.attempt or 1, _ATTEMPT_MAX)
-        is_begun = self.slot.is_begun_for(self.offer.digest) and self.slot.status().attempt == attempt
-        if not (is_begun and self._keeps_its_envelope()):
+        if not self._is_begun():
+            attempt = min(self._failures() + 1, _ATTEMPT_MAX)
+            # What is known of the release before goes into the journals first: then a cut loses none of it.
+            self.loader.quarantine.keep(self.slot)
+            self.clock.note_erase()
             self.slot.begin(self.offer.digest, self.evidence.envelope, attempt)
+        self._is_taken = True
+
+    def _is_begun(self):
+        """Return whether the slot is this release's, so that nothing has to be erased for it."""
+        if self._is_taken:
+            return True
+        return self.slot.is_begun_for(self.offer.digest) and self._keeps_its_envelope()
 
     def _keeps_its_envelope(self):
         """Signatures may differ from those at hand: the manifest is the same, and boot judges what is kept."""
@@ -141,9 +168,13 @@ class Job:
         total = sum([index.block_count(image.size) for image in images])
         done = 0
         for image in images:
-            await Download(self.slot, image).fetch(session, report_progress, done, total)
+            download = Download(self.slot, image, self._note_progress)
+            await download.fetch(session, report_progress, done, total)
             done += index.block_count(image.size)
         report_progress(total, total)
+
+    def _note_progress(self):
+        self.has_progress = True
 
     def finish(self, has_offer):
         """Read the images back, mark the slot written, ask conditions and policy once more, mark it pending.

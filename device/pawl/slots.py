@@ -29,7 +29,7 @@ _NO_MARK = const(-1)
 _TORN = const(-2)
 
 # state: SLOT_*; trials: units used, torn ones too; is_settled: no unit of `confirmed` left to write;
-# reason: of a failure; attempt: of the offer that the slot was given to its release for, 0 if the header says none
+# reason: of a failure; attempt: of the installation, 0 if the header says none
 Status = namedtuple("Status", ("state", "digest", "trials", "is_settled", "reason", "attempt"))
 _EMPTY = Status(codes.SLOT_EMPTY, None, 0, False, 0, 0)
 
@@ -100,15 +100,19 @@ class Slot:
         raise StorageError(codes.REASON_MARK_FAILED, "no unit left for the mark")
 
     def begin(self, digest, envelope, attempt=1):
-        """Give the slot to a release, in the attempt that its offer names: from here on its old marks are gone.
+        """Give the slot to a release, in its next attempt: from here on its old marks are gone.
 
         The old envelope goes first: a page that is half erased may read as marks, but nothing boots without an envelope.
         """
+        self.withdraw()
+        raw = digest + _MAGIC + attempt.to_bytes(2, "big") + bytes(18)
+        self.page.program(0, raw + sha256(raw)[:8])
+        records.write(self.envelope_region, 0, _ENVELOPE_MAGIC, envelope)
+
+    def withdraw(self):
+        """Take the slot from its release; blocks in the image stay."""
         self.envelope_region.erase()
         self.page.erase()
-        header = digest + _MAGIC + attempt.to_bytes(2, "big") + bytes(18)
-        self.page.program(0, header + sha256(header)[:8])
-        records.write(self.envelope_region, 0, _ENVELOPE_MAGIC, envelope)
 
     def is_begun_for(self, digest):
         """Return whether a download of this release was cut here, before any mark: then it can go on."""

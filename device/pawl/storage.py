@@ -2,7 +2,10 @@
 
 from pawl import anchors, codes, identity, ratchet, slots
 from pawl.boots import BootCounter
+from pawl.clock import Clock
 from pawl.flash import Region
+from pawl.log import Log
+from pawl.quarantine import Quarantine
 
 _ANCHOR_COPIES = ("anchor_a", "anchor_b")
 _IDENTITY_COPIES = ("identity_a", "identity_b")
@@ -45,6 +48,18 @@ class Storage:
     def anchors(self, provisioned, accepted, verify):
         """Return the Anchors of the ratchet `accepted`; `provisioned` is the file in the identity record."""
         return anchors.Anchors(self._anchor_regions(), provisioned, accepted, verify)
+
+    def quarantine(self):
+        """Return the Quarantine."""
+        return Quarantine(self.regions["quarantine"])
+
+    def clock(self, port):
+        """Return the Clock, which goes by the port's ticks."""
+        return Clock(self.regions["clock"], port)
+
+    def log(self):
+        """Return the Log."""
+        return Log(self.regions["log"])
 
     def _anchor_regions(self):
         return [self.regions[name] for name in _ANCHOR_COPIES]

@@ -26,6 +26,9 @@ for _name, _size in (
     ("image_b", 4),
     ("data_a", 2),
     ("data_b", 2),
+    ("quarantine", 2),
+    ("clock", 2),
+    ("log", 2),
 ):
     REGIONS[_name] = (_at, _size * SECTOR)
     _at += _size * SECTOR

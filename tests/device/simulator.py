@@ -244,13 +244,24 @@ class World:
         return False
 
     def reports(self):
-        """Return what the device reported, as (event, reason), checked under its key."""
+        """Return what the device reported, as (event, reason), checked under its key, without answered check-ins."""
+        return [
+            (report.event, report.reason)
+            for report in self.signed_reports()
+            if report.event != codes.EVENT_CHECKED
+        ]
+
+    def checks(self):
+        """Return what the device signed for each answered check-in: (nonce, number)."""
+        return [report.accepted for report in self.signed_reports() if report.event == codes.EVENT_CHECKED]
+
+    def signed_reports(self):
+        """Return every Report, checked under the device's key."""
         x, y = p256.public_key(factory.STRANGER.secret)
         key = cose.Key(codes.KTY_EC2, codes.ALG_ESP256, codes.CRV_P256, x, y)
-        opened = [
+        return [
             messages.open_report(raw, key, factory.verify) for kind, raw in self.broker.up if kind == "report"
         ]
-        return [(report.event, report.reason) for report in opened]
 
 
 def partition():

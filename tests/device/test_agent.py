@@ -469,11 +469,11 @@ def test_out_of_memory_in_a_handler_is_named_too():
     """Where a block finds no room to be inflated, the job fails by name; the link stays (T40)."""
     world = World()
     world.publish(factory.release(sequence=2, version=(2,)))
-    image = world.board.storage.regions["image_b"].start
+    image = world.board.storage.regions["image_b"]
     program = world.board.flash.program
 
     def no_room(offset, data):
-        if offset >= image:
+        if image.start <= offset < image.start + image.size:
             raise MemoryError
         program(offset, data)
 

@@ -97,7 +97,7 @@ def test_an_anchor_alone_is_told_and_asks_for_nothing():
 
     world.broker.on_hello = answer
     world.run()
-    assert [kind for kind, _ in world.broker.up] == ["report", "hello", "report"]
+    assert [kind for kind, _ in world.broker.up] == ["report", "hello", "report", "report"]
     assert world.reports()[-1] == ACCEPTED
     assert ratchet(world) == (1, 2)
 

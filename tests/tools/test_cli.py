@@ -290,3 +290,14 @@ def test_what_was_made_as_json(bench, tmp_path):
     assert packed["bytes"] == (tmp_path / "x.romfs").stat().st_size
     authority = json.loads(pawl("ca", "new", tmp_path / "ca", "--json"))
     assert Path(authority["certificate"]).exists()
+
+
+def test_the_install_policy_is_printed_from_its_table():
+    """Rows 0 to 16 in order, each refusal with its reasons by name; as a table for people too."""
+    rows = json.loads(pawl("policy", "--json"))
+    assert [row["row"] for row in rows] == list(range(17))
+    assert all(row["reasons"] for row in rows if row["decision"] == "refuse")
+    assert rows[13]["reasons"] == ["quarantined", "quarantine-final"]
+    lines = pawl("policy").splitlines()
+    assert len(lines) == 18
+    assert lines[-1].split() == ["16", "else", "install"]

@@ -78,7 +78,7 @@ def judge(raw: bytes, judges: Judges, device: DeviceState) -> Accepted:
     _require_fitting(manifest, device)
     slot = manifest.slots()[0]
     wanted = ratchet.release_of(manifest, release.envelope.digest, slot)
-    decision = policy.decide(_facts(wanted, device, manifest.recovers))
+    decision = policy.decide(_facts(manifest, wanted, device))
     if decision.action == policy.REFUSE:
         raise ManifestError(decision.reason, "refused by the install policy, row " + str(decision.row))
     return Accepted(
@@ -104,19 +104,22 @@ def _require_fitting(manifest: Manifest, device: DeviceState) -> None:
     processor.execute(manifest, manifest.install, described, processor.rehearse)
 
 
-def _facts(
-    wanted: ratchet.Release, device: DeviceState, recovers: tuple[tuple[bytes, int], ...]
-) -> policy.Facts:
+def _facts(manifest: Manifest, wanted: ratchet.Release, device: DeviceState) -> policy.Facts:
     return policy.Facts(
-        accepted=_accepted(device, recovers),
+        accepted=_accepted(device, manifest.recovers),
         release=wanted,
         has_offer=True,
         is_trial=False,
+        is_expired=False,
         unauthorised=codes.REASON_OK,
         unfit=codes.REASON_OK,
+        has_room=True,
+        is_recovery=manifest.role == codes.ROLE_APP_RECOVERY,
+        recovers=manifest.recovers,
         running=None,
         failures=0,
         attempt=1,
+        is_spent=False,
         is_held=False,
     )
 

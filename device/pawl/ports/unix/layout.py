@@ -5,7 +5,7 @@ from pawl.compat import const
 ERASE_BYTES = const(4096)
 PROGRAM_BYTES = const(32)
 RESET_EXIT_CODE = const(75)  # what the launcher takes for a reset
-FLASH_BYTES = const(0x150000)
+FLASH_BYTES = const(0x160000)
 
 # name: (start, size) in bytes
 REGIONS = {
@@ -23,4 +23,7 @@ REGIONS = {
     "image_b": (0x90000, 0x80000),
     "data_a": (0x110000, 0x20000),
     "data_b": (0x130000, 0x20000),
+    "quarantine": (0x150000, 0x2000),
+    "clock": (0x152000, 0x2000),
+    "log": (0x154000, 0x2000),
 }

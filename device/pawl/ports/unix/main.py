@@ -5,7 +5,7 @@ import gc
 import sys
 import vfs
 
-from pawl import boot, codes, p256
+from pawl import boot, codes, health, p256
 from pawl.agent import Agent
 from pawl.bootloader import Bootloader
 from pawl.compat import const
@@ -65,7 +65,7 @@ def _mount(candidate):
 
 async def _main(port, loader, decision, counter, name):
     application = Application(port, name)
-    loader.is_authorised = application.authorise_update
+    loader.is_authorised = health.is_authorised
     agent = Agent(port, loader, decision, counter, application.check_health)
     await asyncio.gather(_feed(port), application.run(), agent.run(), application.note_well(counter))
 
@@ -88,11 +88,6 @@ class Application:
         """Return whether it was started and has run for a moment: a crash resets the device at once."""
         await asyncio.sleep(_SOAK_S)
         return self.is_started
-
-    def authorise_update(self, priority):
-        """Ask the application, by its function `authorise_update`; without one nobody lets such an update in."""
-        ask = getattr(sys.modules.get(self.name), "authorise_update", None)
-        return ask is not None and ask(priority) is True
 
     async def note_well(self, counter):
         """After a minute of running this boot did well, with or without a network."""
