@@ -139,6 +139,8 @@ class Agent:
         return self.loader.candidates[self.running].subject()
 
     async def _idle(self):
+        if self.session is None and self._is_turn_over() and self._has_recovered():
+            return lifecycle.RECOVERED  # also where there is no network
         session = await self._online()
         if not (self.offers.is_answered() and self.offers.is_job_open):
             raw = await session.next_offer(self._patience_s())
@@ -156,11 +158,13 @@ class Agent:
 
     def _has_recovered(self):
         """An answered check-in, or an hour, ends the recovery agent's turn: the application gets its next chance."""
-        past_ms = self.port.ticks_diff(self.port.ticks_ms(), self._started_ms)
-        if not self._is_unwell() or not (self.offers.is_answered() or past_ms > 1000 * _CHECK_IN_S):
+        if not self._is_unwell() or not (self.offers.is_answered() or self._is_turn_over()):
             return False
         self.boot_counter.note_well()
         return True
+
+    def _is_turn_over(self):
+        return self.port.ticks_diff(self.port.ticks_ms(), self._started_ms) > 1000 * _CHECK_IN_S
 
     def _delay_left_s(self):
         """Return how long the current offer still wants its start put off: a fleet must not come all at once."""

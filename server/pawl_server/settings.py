@@ -22,7 +22,7 @@ class ServerSettings:
     tls_key: Path
     director_key: Path
     anchor: Path
-    client_id: str = "ingest"
+    client_id: str = "_ingest"
     bundle_max_bytes: int = 64 * 1024 * 1024
     publish_window: int = 64
     start_timeout_s: float = 20.0

@@ -4,8 +4,10 @@ import factory
 from board import REGIONS
 from target import Target, TargetBoard, flipped
 
-from pawl import bundle, cbor, codes, topics
+from pawl import bundle, cbor, codes, records, topics
+from pawl.names import reason_name
 from pawl.ports.host.verifier import verify
+from pawl_server.repository import Repository
 
 
 def pending_target():
@@ -77,8 +79,6 @@ def test_t16_the_envelope_changed_before_the_boot(attack):
     slot = target.board.storage.slots[1]
     other = bundle.Bundle(bundle.suit.Envelope(factory.release(sequence=3, version=(3,))))
     slot.envelope_region.erase()
-    from pawl import records
-
     records.write(slot.envelope_region, 0, b"PWEN", other.wire_envelope())
     wanted, target.wanted = target.wanted, None
     loader = target.run()
@@ -95,8 +95,6 @@ def test_t16_signatures_removed_from_the_stored_envelope(attack):
     stored = bundle.suit.Envelope(slot.envelope())
     bare = bundle.envelope_of(cbor.encode([stored.digest_item]), stored.manifest)
     slot.envelope_region.erase()
-    from pawl import records
-
     records.write(slot.envelope_region, 0, b"PWEN", bare)
     wanted, target.wanted = target.wanted, None
     loader = target.run()
@@ -133,11 +131,11 @@ def test_t16_a_page_that_claims_more_than_happened(attack):
     row.kept(before.ratchet, target.snapshot().ratchet, "yes: still on trial, ratchet kept")
 
 
-def every_allocation(target):
-    """Yield a fresh device per place where a job's memory may run out: each program of the flash, each fetch."""
+def every_place():
+    """Yield the places where a job's memory may run out: each fetch, each program of the flash."""
     for place in ("release", "index", "block 0", "block 1"):
         yield "fetch of " + place
-    for number in range(7):
+    for number in range(6):
         yield "program %d" % number
 
 
@@ -174,7 +172,7 @@ def test_t40_memory_runs_out_anywhere_in_a_job(attack):
     """At each fetch and at each write of flash: the job ends by name, what runs is untouched, the next one succeeds."""
     row = attack("T40", "MemoryError at each fetch and each flash write of a job")
     count = 0
-    for place in every_allocation(None):
+    for place in every_place():
         target = Target()
         before = target.snapshot()
         target.publish(factory.release(sequence=2, version=(2,)))
@@ -192,7 +190,7 @@ def test_t40_memory_runs_out_anywhere_in_a_job(attack):
         if target.is_reset:
             target.run()
         assert target.snapshot().ratchet[0] == 2, place
-    assert count == 11
+    assert count == 10
     row.state = "slot A and ratchet; the next job installs"
 
 
@@ -215,7 +213,7 @@ def test_t40_memory_runs_out_in_the_confirm(attack):
         target.board.flash.program = no_room
         target.run()
         assert starved
-        row.failed(target.is_reset or target.snapshot().runs == "B", True, codes_name(codes.REASON_OUT_OF_MEMORY))
+        row.failed(target.is_reset or target.snapshot().runs == "B", True, reason_name(codes.REASON_OUT_OF_MEMORY))
         assert target.snapshot().runs in {"A", "B"}
         target.run()
         assert target.snapshot().ratchet[0] == 2
@@ -224,17 +222,8 @@ def test_t40_memory_runs_out_in_the_confirm(attack):
     row.state = "confirmed by a later boot"
 
 
-def codes_name(code):
-    """Return a reason's name."""
-    from pawl.names import reason_name
-
-    return reason_name(code)
-
-
 def test_t16_the_file_of_an_imported_release_changed(attack, tmp_path):
     """A release on the server's disk is verified again whenever it is opened; its name binds its content."""
-    from pawl_server.repository import Repository
-
     row = attack("T16", "TOCTOU: release file changed, and swapped, in the repository")
     anchor = factory.trust.load(TargetBoard().anchor_file, verify)
     repository = Repository(tmp_path / "releases", anchor, bundle_max_bytes=1 << 20)
