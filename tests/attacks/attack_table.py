@@ -70,7 +70,10 @@ def lines(rows):
     table = [("id", "attack", "refused with", "state unchanged")]
     table += [(row.id, row.attack, ", ".join(row.reasons), row.state) for row in _sorted(rows)]
     widths = [max(len(line[column]) for line in table) for column in range(3)]
-    return ["  ".join([*(text.ljust(width) for text, width in zip(line, widths, strict=False)), line[3]]) for line in table]
+    return [
+        "  ".join([*(text.ljust(width) for text, width in zip(line, widths, strict=False)), line[3]])
+        for line in table
+    ]
 
 
 def _sorted(rows):

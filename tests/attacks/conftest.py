@@ -63,7 +63,11 @@ def _is_whole_run(config):
     """Whether nothing of this folder was left out by arguments."""
     places = [Path(argument.split("::")[0]).resolve() for argument in config.args]
     is_whole = any(place == HERE or place in HERE.parents for place in places)
-    return is_whole and not config.stash.get(CUT, False) and not any("::" in argument for argument in config.args)
+    return (
+        is_whole
+        and not config.stash.get(CUT, False)
+        and not any("::" in argument for argument in config.args)
+    )
 
 
 def _untested(config):

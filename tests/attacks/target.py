@@ -10,6 +10,9 @@ from dataclasses import dataclass, fields
 
 import factory
 from board import FLASH_BYTES, REGIONS, SECTOR, Board
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from simulator import Port, ResetError, World
 
 from pawl import codes, topics
@@ -57,6 +60,12 @@ class TargetPort(Port):
 
     def random(self, count):
         return self.chance.randbytes(count)
+
+    def sign(self, secret, message):
+        """Sign with the host's library."""
+        private = ec.derive_private_key(int.from_bytes(secret), ec.SECP256R1())
+        r, s = decode_dss_signature(private.sign(message, ec.ECDSA(hashes.SHA256())))
+        return r.to_bytes(32) + s.to_bytes(32)
 
     def ticks_ms(self):
         return int(self.loop.now_s * 1000) % _TICKS_PERIOD
@@ -187,10 +196,8 @@ class Target(World):
 
     def topics_of(self, digest, blocks=2):
         """Return the topics (release, index, [block, ...]) of what was published last."""
-        index = next(
-            topic for topic in reversed(list(self.broker.retained)) if topic.endswith("/i") and digest
-        )
-        return topics.release(digest), index, [index[:-1] + "0/%d" % number for number in range(blocks)]
+        index = next(topic for topic in reversed(list(self.broker.retained)) if topic.endswith("/i"))
+        return topics.release(digest), index, [f"{index[:-1]}0/{number}" for number in range(blocks)]
 
 
 def flipped(place):

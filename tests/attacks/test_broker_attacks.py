@@ -25,7 +25,9 @@ THIEF = f"pawl/d/{partition_of('thief')}/thief"
 class Link:
     """An MQTT 5 connection of somebody with a certificate, who may ask for anything."""
 
-    def __init__(self, bench, name, *, client_id=None, port=None, authority="device-ca.pem", will=None, keep_s=0):
+    def __init__(
+        self, bench, name, *, client_id=None, port=None, authority="device-ca.pem", will=None, keep_s=0
+    ):
         self.got = queue.Queue()
         self.ended = queue.Queue()
         self.answers = queue.Queue()
@@ -33,7 +35,10 @@ class Link:
         context = ssl.create_default_context(cafile=str(bench.folder / authority))
         context.load_cert_chain(bench.folder / f"{name}.crt", bench.folder / f"{name}.key")
         self.client = paho.Client(
-            CallbackAPIVersion.VERSION2, client_id=self.client_id, protocol=paho.MQTTv5, reconnect_on_failure=False
+            CallbackAPIVersion.VERSION2,
+            client_id=self.client_id,
+            protocol=paho.MQTTv5,
+            reconnect_on_failure=False,
         )
         self.client.tls_set_context(context)
         self.client.on_message = lambda _c, _u, message: self.got.put(message.topic)
@@ -193,7 +198,17 @@ def test_t28_wills_on_topics_of_others(attack, bench):
             row.kept(later.received(), [], "yes (nothing retained)")
 
 
-LISTENING = ["#", "+/#", "pawl/#", "pawl/d/#", "pawl/d/+/+/offer", UP, "$SYS/#", f"{VICTIM}/offer", f"{VICTIM}/up/hello"]
+LISTENING = [
+    "#",
+    "+/#",
+    "pawl/#",
+    "pawl/d/#",
+    "pawl/d/+/+/offer",
+    UP,
+    "$SYS/#",
+    f"{VICTIM}/offer",
+    f"{VICTIM}/up/hello",
+]
 
 
 def test_t28_wildcard_and_shared_subscriptions(attack, bench):

@@ -251,7 +251,9 @@ def test_t08_another_tenants_director(attack):
     row.unchanged(before, target.snapshot())
 
 
-@pytest.mark.parametrize("time_s", [0, factory.ISSUED - 10**9, (1 << 64) - 1], ids=["zero", "past", "end of time"])
+@pytest.mark.parametrize(
+    "time_s", [0, factory.ISSUED - 10**9, (1 << 64) - 1], ids=["zero", "past", "end of time"]
+)
 def test_t32_a_clock_that_is_wrong(attack, time_s):
     """A director in 1970 or at the end of time doesn't keep a device from its update, nor from the one after it."""
     row = attack("T32", f"director's clock says {time_s}")
@@ -267,7 +269,7 @@ def test_t32_a_clock_that_is_wrong(attack, time_s):
 
 def test_t39_an_update_that_fails_is_not_tried_in_a_loop(attack):
     """Three trials, a revert; then the same offer is refused for days without one erase of flash."""
-    row = attack("T39", "update loop: the same failing release offered for 7 days")
+    row = attack("T39", "update loop: the same failing release offered for 2 days")
     target = Target()
     before = target.snapshot()
     target.publish(factory.release(sequence=2, version=(2,)))
@@ -280,7 +282,33 @@ def test_t39_an_update_that_fails_is_not_tried_in_a_loop(attack):
     erase = target.board.flash.erase
     images = [target.board.storage.regions[name].start for name in ("image_a", "image_b", "page_a", "page_b")]
     target.board.flash.erase = lambda offset: (erased.append(offset), erase(offset))
-    row.refused(target.refusal(timeout_s=7 * DAY_S), codes.REASON_QUARANTINED)
+    row.refused(target.refusal(timeout_s=2 * DAY_S), codes.REASON_QUARANTINED)
     assert not set(erased) & set(images)
     failed = ("failed", target.wanted, 3, codes.REASON_TRIALS)
     row.changed(before, target.snapshot(), "slot B: failed(trials)", slot_b=failed)
+
+
+@pytest.mark.xfail(
+    strict=True, reason="an accepted offer has no age yet: a job may end days after it was withdrawn"
+)
+def test_t04_an_old_offer_does_not_end_a_job_days_later(attack):
+    """The broker holds back one block and the director's `hold`; ten days later it hands out the block."""
+    row = attack("T04", "freeze: last block held back for 10 days, `hold` suppressed")
+    target = Target()
+    target.publish(factory.release(sequence=2, version=(2,)))
+    last = list(target.broker.retained)[-1]
+    kept = target.broker.retained.pop(last)
+    answered = []
+
+    async def answer_first(hello):
+        if not answered:
+            answered.append(hello)
+            await target.answer(hello)
+        if target.port.loop.now_s > 10 * DAY_S:
+            target.broker.retained[last] = kept
+
+    target.broker.on_hello = answer_first
+    target.run(timeout_s=11 * DAY_S)
+    assert not target.is_reset, "a release was taken under an offer of ten days ago"
+    row.refused(*target.agent.refusals, codes.REASON_NO_OFFER)
+    row.kept(target.snapshot().runs, "A", "slot B begun, no mark")

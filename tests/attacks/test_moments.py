@@ -123,7 +123,9 @@ def test_t16_a_page_that_claims_more_than_happened(attack):
     store = target.board.flash.store
     (page_a, _), (page_b, _) = REGIONS["page_a"], REGIONS["page_b"]
     for unit in (7, 8):
-        store[page_b + unit * 32 : page_b + unit * 32 + 32] = store[page_a + unit * 32 : page_a + unit * 32 + 32]
+        store[page_b + unit * 32 : page_b + unit * 32 + 32] = store[
+            page_a + unit * 32 : page_a + unit * 32 + 32
+        ]
     status = target.board.storage.slots[1].status()
     row.failed(status.state, codes.SLOT_PENDING, "(no mark)")
     target.board.flip("image_b", 9)
@@ -136,7 +138,7 @@ def every_place():
     for place in ("release", "index", "block 0", "block 1"):
         yield "fetch of " + place
     for number in range(6):
-        yield "program %d" % number
+        yield f"program {number}"
 
 
 def starve(target, place):
@@ -184,7 +186,11 @@ def test_t40_memory_runs_out_anywhere_in_a_job(attack):
         if not target.is_reset:
             row.refused(*target.agent.refusals, codes.REASON_OUT_OF_MEMORY)
             assert target.agent.state == "IDLE"
-            assert (after.runs, after.ratchet, after.slot_a) == (before.runs, before.ratchet, before.slot_a), place
+            assert (after.runs, after.ratchet, after.slot_a) == (
+                before.runs,
+                before.ratchet,
+                before.slot_a,
+            ), place
             assert after.differences(before) <= {"slot_b"}, place
         target.run()
         if target.is_reset:
@@ -213,7 +219,9 @@ def test_t40_memory_runs_out_in_the_confirm(attack):
         target.board.flash.program = no_room
         target.run()
         assert starved
-        row.failed(target.is_reset or target.snapshot().runs == "B", True, reason_name(codes.REASON_OUT_OF_MEMORY))
+        row.failed(
+            target.is_reset or target.snapshot().runs == "B", True, reason_name(codes.REASON_OUT_OF_MEMORY)
+        )
         assert target.snapshot().runs in {"A", "B"}
         target.run()
         assert target.snapshot().ratchet[0] == 2

@@ -188,7 +188,10 @@ SIGNED_ABUSES = {
     "trailing byte": (lambda raw: raw + b"\x00", codes.REASON_TRAILING_BYTES),
     "cut short": (lambda raw: raw[:-1], codes.REASON_MALFORMED),
     "indefinite map": (lambda raw: b"\xbf" + raw[1:] + b"\xff", codes.REASON_MALFORMED),
-    "long head": (lambda raw: b"\xb8" + raw[:1].replace(raw[:1], bytes((raw[0] & 31,))) + raw[1:], codes.REASON_MALFORMED),
+    "long head": (
+        lambda raw: b"\xb8" + raw[:1].replace(raw[:1], bytes((raw[0] & 31,))) + raw[1:],
+        codes.REASON_MALFORMED,
+    ),
     "nested 100 deep": (lambda raw: b"\x81" * 100 + raw, codes.REASON_MALFORMED),
 }
 
@@ -210,10 +213,10 @@ def test_t24_parser_abuse_under_a_good_signature(attack, name):
 
 
 def test_t24_random_damage_to_everything_the_broker_sends(attack):
-    """120 damaged messages of every kind: each is refused with a name, and none changes what runs."""
-    row = attack("T24", "random damage to release, index, block and offer (120)")
+    """80 damaged messages of every kind: each is refused with a name, and none changes what runs."""
+    row = attack("T24", "random damage to release, index, block and offer (80)")
     chance = random.Random(24)
-    for _ in range(120):
+    for _ in range(80):
         target = seasoned()
         before = target.snapshot()
         topic = chance.choice(list(target.broker.retained))

@@ -59,7 +59,7 @@ def test_t06_a_partial_bundle(attack):
     kept = target.broker.retained.pop(blocks[1])
     target.run(timeout_s=3600)
     row.failed(target.is_reset, False, "link-timeout, asked again")
-    assert any("link %d" % codes.REASON_LINK_TIMEOUT in line for line in target.port.lines)
+    assert any(f"link {codes.REASON_LINK_TIMEOUT}" in line for line in target.port.lines)
     row.changed(before, target.snapshot(), "slot B begun, no mark", **begun(target))
     target.broker.retained[blocks[1]] = kept
     assert target.installs()
@@ -75,7 +75,9 @@ def test_t09_endless_data(attack, extra):
         target.broker.retained[topic] += bytes(extra)
         if place == 0:
             too_large = len(target.broker.retained[topic]) > codes.ENVELOPE_MAX_BYTES
-            row.refused(target.refusal(), codes.REASON_TOO_LARGE if too_large else codes.REASON_TRAILING_BYTES)
+            row.refused(
+                target.refusal(), codes.REASON_TOO_LARGE if too_large else codes.REASON_TRAILING_BYTES
+            )
             row.unchanged(before, target.snapshot())
         else:
             refuse_begun(row, target, before, reason)
@@ -92,7 +94,7 @@ def deflated_release(payload, image=bytes(4096)):
     values[codes.MANIFEST_INSTALL][1] = {codes.PARAMETER_URI: index.uri_of(digest)}
     manifest = factory.manifest_bytes(values)
     name = index.b64u(digest)
-    members = {index.uri_of(digest): image, "#i:" + name: listing, "#p:%s:1" % name: payload}
+    members = {index.uri_of(digest): image, "#i:" + name: listing, f"#p:{name}:1": payload}
     return bundle.envelope_of(factory.authentication(manifest), manifest, members)
 
 
@@ -230,9 +232,17 @@ def test_t15_a_plain_variant_with_a_base(attack):
 
 
 OVERRIDES = {
-    "digest in install": (codes.MANIFEST_INSTALL, {codes.PARAMETER_IMAGE_DIGEST: b""}, codes.REASON_PARAMETER),
+    "digest in install": (
+        codes.MANIFEST_INSTALL,
+        {codes.PARAMETER_IMAGE_DIGEST: b""},
+        codes.REASON_PARAMETER,
+    ),
     "size in install": (codes.MANIFEST_INSTALL, {codes.PARAMETER_IMAGE_SIZE: 1}, codes.REASON_PARAMETER),
-    "vendor in install": (codes.MANIFEST_INSTALL, {codes.PARAMETER_VENDOR: bytes(16)}, codes.REASON_PARAMETER),
+    "vendor in install": (
+        codes.MANIFEST_INSTALL,
+        {codes.PARAMETER_VENDOR: bytes(16)},
+        codes.REASON_PARAMETER,
+    ),
     "digest in validate": (
         codes.MANIFEST_VALIDATE,
         {codes.PARAMETER_IMAGE_DIGEST: b""},
@@ -268,9 +278,7 @@ def test_t17_unsigned_members_beside_the_manifest(attack):
         row.unchanged(before, target.snapshot())
 
 
-@pytest.mark.parametrize(
-    "size", [(1 << 64) - 1, 1 << 63, (1 << 32) + 5000, (1 << 31), 4 * 4096 + 1], ids=hex
-)
+@pytest.mark.parametrize("size", [(1 << 64) - 1, 1 << 63, (1 << 32) + 5000, (1 << 31), 4 * 4096 + 1], ids=hex)
 def test_t25_a_size_that_would_be_truncated(attack, size):
     """A signed size beyond the slot is refused as a number, before anything is fetched or erased."""
     row = attack("T25", f"integer truncation: image size {size:#x}")
@@ -284,7 +292,9 @@ def test_t25_a_size_that_would_be_truncated(attack, size):
     row.unchanged(before, target.snapshot())
 
 
-@pytest.mark.parametrize("size", [len(IMAGE) - 1, len(IMAGE) + 1, (1 << 32) + len(IMAGE), (1 << 64) - 1, 0], ids=hex)
+@pytest.mark.parametrize(
+    "size", [len(IMAGE) - 1, len(IMAGE) + 1, (1 << 32) + len(IMAGE), (1 << 64) - 1, 0], ids=hex
+)
 def test_t25_an_index_of_another_size(attack, size):
     """The index's size, at 64 bits, is the manifest's, or the job ends."""
     row = attack("T25", f"integer truncation: index size {size:#x}")

@@ -36,7 +36,11 @@ def calls():
             if isinstance(function, (ast.FunctionDef, ast.AsyncFunctionDef)):
                 for node in ast.walk(function):
                     if isinstance(node, ast.Call):
-                        yield getattr(node.func, "attr", getattr(node.func, "id", "")), path.name, function.name
+                        yield (
+                            getattr(node.func, "attr", getattr(node.func, "id", "")),
+                            path.name,
+                            function.name,
+                        )
 
 
 def test_t50_who_may_move_a_slot_or_the_ratchet(attack):
@@ -48,12 +52,26 @@ def test_t50_who_may_move_a_slot_or_the_ratchet(attack):
             found[name].add((file, function))
     # A nested function's call is met in the one around it too.
     found["write_block"].discard(("installer.py", "_writer"))
-    row.failed({name: found[name] - MOVERS[name] for name in MOVERS if found[name] - MOVERS[name]}, {}, "(no other caller)")
+    row.failed(
+        {name: found[name] - MOVERS[name] for name in MOVERS if found[name] - MOVERS[name]},
+        {},
+        "(no other caller)",
+    )
     assert all(found.values()), "a name in the list that nobody calls any more"
     row.pure()
 
 
-FORBIDDEN_WORDS = ("environ", "getenv", "insecure", "skip_verify", "no_verify", "CERT_NONE", "CERT_OPTIONAL", "__debug__", "DEBUG")
+FORBIDDEN_WORDS = (
+    "environ",
+    "getenv",
+    "insecure",
+    "skip_verify",
+    "no_verify",
+    "CERT_NONE",
+    "CERT_OPTIONAL",
+    "__debug__",
+    "DEBUG",
+)
 
 
 def test_t50_no_switch_turns_a_check_off(attack):

@@ -45,7 +45,8 @@ def test_t21_a_root_that_did_not_sign_itself(attack):
     row = attack("T21", "root rollover not signed by the new root")
     current = factory.anchor()
     row.refused(
-        reason(current, factory.anchor_file(values(root=NEW_ROOT), (factory.ROOT,))), codes.REASON_ANCHOR_UNSIGNED
+        reason(current, factory.anchor_file(values(root=NEW_ROOT), (factory.ROOT,))),
+        codes.REASON_ANCHOR_UNSIGNED,
     )
     both = factory.anchor_file(values(root=NEW_ROOT), (factory.ROOT, NEW_ROOT))
     assert reason(current, both) == codes.REASON_OK
@@ -83,7 +84,10 @@ def test_t21_a_forked_root_from_an_old_anchor(attack):
 def test_t21_an_offer_of_a_forked_anchor(attack):
     """A director that goes by another document of our version, or by a newer one, installs nothing here."""
     row = attack("T21", "forked root: offers under another anchor of our version, or a newer one")
-    for anchor, wanted in (((1, bytes(32)), codes.REASON_ANCHOR_FORK), ((2, bytes(32)), codes.REASON_ANCHOR_BEHIND)):
+    for anchor, wanted in (
+        ((1, bytes(32)), codes.REASON_ANCHOR_FORK),
+        ((2, bytes(32)), codes.REASON_ANCHOR_BEHIND),
+    ):
         target = Target()
         before = target.snapshot()
         target.publish(factory.release(sequence=2, version=(2,)))
@@ -118,7 +122,8 @@ def test_t18_one_of_two_root_keys(attack):
     current = trust.load(factory.anchor_file(two, (factory.ROOT, NEW_ROOT)), verify)
     for signers in ((factory.ROOT,), (NEW_ROOT,), (factory.ROOT, factory.ROOT)):
         row.refused(
-            reason(current, factory.anchor_file({**two, codes.ANCHOR_VERSION: 2}, signers)), codes.REASON_ANCHOR_UNSIGNED
+            reason(current, factory.anchor_file({**two, codes.ANCHOR_VERSION: 2}, signers)),
+            codes.REASON_ANCHOR_UNSIGNED,
         )
     row.kept(current.version, 1)
 

@@ -19,7 +19,20 @@ from pawl_server.domain.fleet import AssignmentState, Enrolment, Release
 from pawl_server.inbound import RefusedError, read_address
 
 ROOT = Path(__file__).resolve().parents[2]
-TRAVERSALS = ("../../etc", "..", "bench-1/../x", "bench-1\x00", "bench-1\n", "Bench", "-bench", "", "a" * 64, "_server", "+", "#")
+TRAVERSALS = (
+    "../../etc",
+    "..",
+    "bench-1/../x",
+    "bench-1\x00",
+    "bench-1\n",
+    "Bench",
+    "-bench",
+    "",
+    "a" * 64,
+    "_server",
+    "+",
+    "#",
+)
 
 
 def report(key, device=NAME, **changes):
@@ -83,7 +96,9 @@ def test_t29_a_hello_that_claims_success(attack, tmp_path):
         target.run(timeout_s=1)
         hello = messages.read_hello(next(payload for kind, payload in target.broker.up if kind == "hello"))
         lie = hello._replace(
-            nonce=b"f" * 16, ratchets={codes.IMAGE_APP: Confirmed(2, digest, (2,), (bytes(32), 1))}, boots=1 << 50
+            nonce=b"f" * 16,
+            ratchets={codes.IMAGE_APP: Confirmed(2, digest, (2,), (bytes(32), 1))},
+            boots=1 << 50,
         )
         before = target.snapshot()
         server.take(topics.up(partition(), NAME, "hello"), messages.write_hello(lie))
@@ -123,7 +138,10 @@ def test_t26_device_ids_that_are_paths(attack, tmp_path):
     with serving(tmp_path) as (server, _):
         server.take("pawl/d/7/../up/hello", b"x")
         row.refused(*{reason for _, _, reason in server.refusals()}, "unknown-device")
-        row.kept(sorted(path.name for path in tmp_path.iterdir() if "sqlite" not in path.name), ["anchor", "director.pem", "releases"])
+        row.kept(
+            sorted(path.name for path in tmp_path.iterdir() if "sqlite" not in path.name),
+            ["anchor", "director.pem", "releases"],
+        )
 
 
 @settings(deadline=None, max_examples=50)
@@ -260,7 +278,11 @@ def test_t30_no_key_that_signs_images_is_ever_loaded_by_the_server(attack):
                     loaders.add(path.name)
                 if name == "sign":
                     signers.add(path.name)
-    row.failed(loaders <= {"signing.py", "audit.py"} and "signing.py" in loaders, True, "director (and audit) keys only")
+    row.failed(
+        loaders <= {"signing.py", "audit.py"} and "signing.py" in loaders,
+        True,
+        "director (and audit) keys only",
+    )
     assert signers <= {"signing.py", "audit.py"}
     row.pure()
 
