@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).parent
-for folder in (HERE, HERE.parent, HERE.parent / "device", HERE.parent / "server"):
-    if str(folder) not in sys.path:
-        sys.path.insert(0, str(folder))
+sys.path.insert(0, str(HERE))
+sys.path.insert(0, str(HERE.parent))
+sys.path.insert(0, str(HERE.parent / "device"))
+sys.path.insert(0, str(HERE.parent / "server"))
 
 from attack_table import NAMED, Row, lines
 from broker_bench import make_bench

@@ -17,6 +17,7 @@ from pawl_server.settings import ServerSettings
 from pawl_tools.pki import issue
 
 WAIT_S = 10
+SESSION_S = 600  # every client asks to be remembered
 QUIET_S = 0.25
 VICTIM = f"pawl/d/{partition_of('victim')}/victim"
 THIEF = f"pawl/d/{partition_of('thief')}/thief"
@@ -25,14 +26,12 @@ THIEF = f"pawl/d/{partition_of('thief')}/thief"
 class Link:
     """An MQTT 5 connection of somebody with a certificate, who may ask for anything."""
 
-    def __init__(
-        self, bench, name, *, client_id=None, port=None, authority="device-ca.pem", will=None, keep_s=0
-    ):
+    def __init__(self, bench, name, *, client_id=None, side="device", will=None):
         self.got = queue.Queue()
         self.ended = queue.Queue()
         self.answers = queue.Queue()
         self.client_id = client_id or name
-        context = ssl.create_default_context(cafile=str(bench.folder / authority))
+        context = ssl.create_default_context(cafile=str(bench.folder / f"{side}-ca.pem"))
         context.load_cert_chain(bench.folder / f"{name}.crt", bench.folder / f"{name}.key")
         self.client = paho.Client(
             CallbackAPIVersion.VERSION2,
@@ -49,9 +48,9 @@ class Link:
         if will:
             self.client.will_set(will, b"will", 1, retain=True)
         session = Properties(PacketTypes.CONNECT)
-        session.SessionExpiryInterval = keep_s
+        session.SessionExpiryInterval = SESSION_S
         self.client.connect(
-            "127.0.0.1", port or bench.settings.device_port, clean_start=not keep_s, properties=session
+            "127.0.0.1", getattr(bench.settings, f"{side}_port"), clean_start=False, properties=session
         )
         self.client.loop_start()
         self.connected = self.answers.get(timeout=WAIT_S)
@@ -75,8 +74,8 @@ class Link:
 
     def die(self):
         """End without a goodbye, so that the will is published."""
-        self.client.loop_stop()
         self.client.socket().close()
+        self.client.loop_stop()
 
     def received(self):
         """Return what came, after everything had time to come."""
@@ -99,8 +98,7 @@ def server(bench, client_id=None, **rest):
         bench,
         "_server",
         client_id=client_id or ServerSettings.__dataclass_fields__["client_id"].default,
-        port=bench.settings.server_port,
-        authority="server-ca.pem",
+        side="server",
         **rest,
     )
 
@@ -111,7 +109,7 @@ UP = "pawl/d/+/+/up/#"
 def test_t28_a_device_that_takes_the_servers_session(attack, bench):
     """A device named as like the server's client id as a device can be doesn't end the server's session."""
     row = attack("T28", "session takeover: a device named like the server's client id")
-    with bench.broker(), server(bench, keep_s=600) as ingest:
+    with bench.broker(), server(bench) as ingest:
         ingest.subscribe(UP)
         with device(bench, ingest.client_id.lstrip("_")) as thief:
             row.failed(ingest.ended.empty(), True, "(another session)")
@@ -137,10 +135,10 @@ def test_t28_the_servers_client_id_can_be_no_devices(attack, bench):
 def test_t28_a_device_that_takes_anothers_session(attack, bench):
     """Whatever client id a device claims, it is the one in its certificate."""
     row = attack("T28", "session takeover: another device's client id claimed")
-    with bench.broker(), server(bench) as ingest, device(bench, "victim", keep_s=600) as victim:
+    with bench.broker(), server(bench) as ingest, device(bench, "victim") as victim:
         ingest.subscribe(UP)
         victim.subscribe(f"{VICTIM}/offer")
-        with device(bench, "thief", client_id="victim", keep_s=600) as thief:
+        with device(bench, "thief", client_id="victim") as thief:
             assert ingest.publish(f"{VICTIM}/offer")
             row.failed(victim.ended.empty(), True, "(the certificate is the id)")
             assert thief.received() == []
