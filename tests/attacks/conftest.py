@@ -5,15 +5,15 @@ from pathlib import Path
 
 import pytest
 
-HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE))
-sys.path.insert(0, str(HERE.parent))
-sys.path.insert(0, str(HERE.parent / "device"))
-sys.path.insert(0, str(HERE.parent / "server"))
+sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[1] / "device"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "server"))
 
 from attack_table import NAMED, Row, lines
 from broker_bench import make_bench
 
+HERE = Path(__file__).parent
 ROWS = pytest.StashKey()
 PASSED = pytest.StashKey()
 CUT = pytest.StashKey()
