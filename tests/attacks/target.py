@@ -5,6 +5,7 @@ faster), a clock in which days of uptime pass in milliseconds, and a snapshot of
 """
 
 import asyncio
+import functools
 import random
 from dataclasses import dataclass, fields
 
@@ -15,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from simulator import Port, ResetError, World
 
-from pawl import codes, topics
+from pawl import codes, messages, topics
 from pawl.agent import Agent
 from pawl.bootloader import Bootloader
 from pawl.compat import sha256
@@ -28,6 +29,9 @@ _TICKS_PERIOD = 1 << 30  # of MicroPython's ticks_ms: 12 days
 _SLOT_REGIONS = (("page_a", "envelope_a", "image_a"), ("page_b", "envelope_b", "image_b"))
 _STATES = ("empty", "written", "pending", "trial", "confirmed", "failed")
 DAY_S = 86400
+
+# Test keys sign deterministically, and this folder has the same releases signed a thousand times.
+factory.TestKey.sign = functools.cache(factory.TestKey.sign)
 
 
 class InstantLoop(asyncio.SelectorEventLoop):
@@ -176,6 +180,15 @@ class Target(World):
         assert not self.is_reset, "the device reset itself: it took what it was offered"
         (reason,) = self.agent.refusals
         return reason
+
+    def reports(self):
+        """Return what the device reported, as (event, reason), checked under its key."""
+        opened = [
+            messages.open_report(raw, factory.STRANGER.key, verify)
+            for kind, raw in self.broker.up
+            if kind == "report"
+        ]
+        return [(report.event, report.reason) for report in opened]
 
     def reported_refusals(self):
         """Return the reasons of the signed reports `refused`."""
