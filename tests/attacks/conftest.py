@@ -1,5 +1,6 @@
 """The recorder of attacks, and the table at the end of the run."""
 
+import gc
 import sys
 from pathlib import Path
 
@@ -17,6 +18,15 @@ HERE = Path(__file__).parent
 ROWS = pytest.StashKey()
 PASSED = pytest.StashKey()
 CUT = pytest.StashKey()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cheap_collections():
+    """Keep what was there before out of garbage collection: the agent collects after each job."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 @pytest.fixture
