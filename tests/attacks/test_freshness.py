@@ -6,7 +6,7 @@ from itertools import pairwise
 import factory
 import pytest
 from simulator import partition
-from target import DAY_S, Target
+from target import DAY_S, Target, TargetBoard
 
 from pawl import codes, topics
 
@@ -111,7 +111,7 @@ def test_t03_a_barred_release_is_no_step_on_the_way(attack):
     raw = factory.release(sequence=2, version=(2,))
     values = factory.anchor_values()
     values[codes.ANCHOR_BARRED] = [factory.bundle.suit.Envelope(raw).digest]
-    target = Target(type(Target().board)(anchor_values=values))
+    target = Target(TargetBoard(anchor_values=values))
     before = target.snapshot()
     target.publish(raw)
     row.refused(target.refusal(), codes.REASON_BARRED)

@@ -86,6 +86,11 @@ def test_t10_retrieval_that_never_ends(attack):
     row.changed(before, target.snapshot(), "slot B begun, no mark", slot_b=("empty", target.wanted, 0, 0))
 
 
+def link_faults(target):
+    """Return the reasons for which the link was lost, as the console tells them."""
+    return {int(line.split()[1]) for line in target.port.lines if line.startswith("link ")}
+
+
 def only_first(target):
     """Answer the first hello only: an accepted offer would make the device hurry."""
     answered = []
@@ -150,8 +155,7 @@ def test_t11_a_network_that_is_gone_for_30_days(attack, fault):
 
     target.port.connect = noted
     target.run(timeout_s=30 * DAY_S)
-    row.refused(fault, fault)
-    assert any(line.startswith(f"link {fault}") for line in target.port.lines)
+    row.refused(*link_faults(target), fault)
     gaps = [later - sooner for sooner, later in pairwise(times)]
     assert gaps[0] < 2 and min(gaps[12:]) >= 150 and max(gaps) <= 450
     assert len({round(gap) for gap in gaps[12:]}) > 100, "pauses must differ, or a fleet comes all at once"
@@ -183,8 +187,7 @@ def test_t33_tls_that_fails_for_30_days(attack):
     before = target.snapshot()
     target.port.link_fault = codes.REASON_LINK_TLS
     target.run(timeout_s=30 * DAY_S)
-    row.refused(codes.REASON_LINK_TLS, codes.REASON_LINK_TLS)
-    assert any(line.startswith(f"link {codes.REASON_LINK_TLS}") for line in target.port.lines)
+    row.refused(*link_faults(target), codes.REASON_LINK_TLS)
     row.unchanged(before, target.snapshot())
     target.port.link_fault = None
     target.publish(factory.release(sequence=2, version=(2,)))
