@@ -151,6 +151,8 @@ class Agent:
         return self.loader.candidates[self.running].subject()
 
     async def _idle(self):
+        if self.link.session is None and self._is_turn_over() and self._has_recovered():
+            return lifecycle.RECOVERED  # also where there is no network
         session = await self._online()
         await self.walk.follow(session)
         await self._tell_walk(session)
@@ -175,13 +177,15 @@ class Agent:
 
     def _has_recovered(self):
         """An answered check-in, or an hour, ends the recovery agent's turn: the application gets its next chance."""
-        past_ms = self.port.ticks_diff(self.port.ticks_ms(), self._started_ms)
-        if not self._is_unwell() or not (self.offers.is_answered() or past_ms > 1000 * _CHECK_IN_S):
+        if not self._is_unwell() or not (self.offers.is_answered() or self._is_turn_over()):
             return False
         if not self.loader.has_bootable():
             return False  # a walk took what allowed it: only an install helps
         self.boot_counter.note_well()
         return True
+
+    def _is_turn_over(self):
+        return self.port.ticks_diff(self.port.ticks_ms(), self._started_ms) > 1000 * _CHECK_IN_S
 
     def _patience_s(self):
         """Return how long to wait for an offer: an unanswered hello is repeated, an answered one is made anew."""

@@ -71,13 +71,10 @@ class Session:
 
     async def _on_message(self, topic, payload, _):
         if topic == self.offer_topic:
-            if len(payload) > codes.OFFER_MAX_BYTES:
-                return
-            self.offer = bytes(payload)
+            # One byte too many is enough to be refused by, and counted like any other.
+            self.offer = bytes(payload[: codes.OFFER_MAX_BYTES + 1])
         elif topic == self.anchor_topic:
-            if len(payload) > codes.ANCHOR_MAX_BYTES:
-                return
-            self.anchor = bytes(payload)
+            self.anchor = bytes(payload[: codes.ANCHOR_MAX_BYTES + 1])
         elif topic in self._handlers:
             try:
                 self._handlers.pop(topic)(payload)

@@ -32,7 +32,7 @@ class ServerSettings:
     anchor: Path
     next_director_key: Path | None = None
     late_after_s: int = LATE_AFTER_S
-    client_id: str = "ingest"
+    client_id: str = "_ingest"
     bundle_max_bytes: int = 64 * 1024 * 1024
     publish_window: int = 64
     start_timeout_s: float = 20.0

@@ -46,7 +46,7 @@ class Bench:
         fields = {
             "host": "127.0.0.1",
             "port": self.settings.server_port,
-            "client_id": client_id,
+            "client_id": f"_{client_id}",
             "authority": folder / "server-ca.pem",
             "certificate": folder / f"{SERVER_NAME}.crt",
             "key": folder / f"{SERVER_NAME}.key",

@@ -193,7 +193,7 @@ class Site:
             LinkSettings(
                 host=HOST,
                 port=self.ports.server,
-                client_id="attacker",
+                client_id="_attacker",
                 authority=self._tls("server-ca.crt"),
                 certificate=self._tls("server.crt"),
                 key=self._tls("server.key"),

@@ -84,7 +84,9 @@ def _says_ok_of(assignment: Assignment, subject: Subject) -> bool:
 def _refused(assignment: Assignment, report: SignedReport) -> Assignment:
     if not assignment.is_open or not _names(assignment, report) or not _answers(assignment, report):
         return assignment
-    if report.reason == codes.REASON_NO_OFFER:  # withdrawn, replaced, or a day old: the next offer says what is wanted
+    if (
+        report.reason == codes.REASON_NO_OFFER
+    ):  # withdrawn, replaced, or a day old: the next offer says what is wanted
         return assignment
     return replace(assignment, state=AssignmentState.FAILED, reason=report.reason)
 
