@@ -1,12 +1,14 @@
 """Runs each device test twice: pytest on CPython, and one more item per test that ran inside MicroPython.
 
-One MicroPython process runs a whole module. A test whose line is missing from its output was not reached: it fails.
+One MicroPython process runs a whole module, one module after the other, beside the tests on CPython. A test whose line is
+missing from its output was not reached: it fails.
 """
 
 import ast
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -34,11 +36,13 @@ class MicroPythonModule(pytest.File):
             if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
                 yield MicroPythonItem.from_parent(self, name=f"{node.name}[micropython]", test=node.name)
 
+    def start(self, pool):
+        """Let the module run as soon as its turn comes."""
+        self._future = pool.submit(self._run)
+
     def results(self):
-        """Return {test: lines of output, the verdict first}; runs the module once."""
-        if not hasattr(self, "_results"):
-            self._results = self._run()
-        return self._results
+        """Return {test: lines of output, the verdict first}; waits for the module's end."""
+        return self._future.result()
 
     def _run(self):
         environment = dict(os.environ, MICROPYPATH=f"{ROOT / 'device'}:{HERE}:.frozen")
@@ -87,3 +91,14 @@ def pytest_collect_file(file_path, parent):
     if file_path.parent == HERE and file_path.match("test_*.py"):
         return MicroPythonModule.from_parent(parent, path=file_path)
     return None
+
+
+def pytest_collection_finish(session):
+    """Start MicroPython on the modules of which something was selected, in the order they are asked for."""
+    if session.config.option.collectonly:
+        return
+    modules = dict.fromkeys(item.parent for item in session.items if isinstance(item, MicroPythonItem))
+    pool = ThreadPoolExecutor(max_workers=1)
+    for module in modules:
+        module.start(pool)
+    pool.shutdown(wait=False)
