@@ -1,4 +1,4 @@
-"""Offers, hellos and reports: their bytes, for the side that writes them and the side that reads them.
+"""Offers, hellos, reports and logs: their bytes, for the side that writes them and the side that reads them.
 
 Formats: `docs/protocol.md`. A reader raises on anything the format doesn't name; nothing is acted on here.
 """
@@ -12,6 +12,7 @@ from pawl.ratchet import encode_release, read_release
 
 _FORMAT = const(1)
 _FAILED_MAX = const(8)
+_DETAIL_MAX_BYTES = const(64)
 _ID_SIGNS = "abcdefghijklmnopqrstuvwxyz0123456789-"
 NONCE_BYTES = const(16)
 
@@ -259,3 +260,24 @@ def open_report(buf, key, verify):
     values = _read_fields(cose.open_attached(buf, [key], codes.AAD_REPORT, verify), _REPORT_READERS, 8)
     values[3] = values[3] or None
     return Report(*values)
+
+
+def _log_entry(reader):
+    count = reader.array()
+    if not 3 <= count <= 4:
+        raise cbor.malformed("not a log entry")
+    boot, uptime, code = reader.uint(), reader.uint(), reader.uint()
+    detail = bytes(reader.bytes()) if count == 4 else None
+    if detail is not None and len(detail) > _DETAIL_MAX_BYTES:
+        raise cbor.malformed("detail is too long")
+    return boot, uptime, code, detail
+
+
+def read_log(buf):
+    """Return the (boot, uptime, code, detail or None) in a log of at most 4 KiB; it is not signed: for people to see."""
+    if len(buf) > codes.LOG_MAX_BYTES:
+        raise ManifestError(codes.REASON_TOO_LARGE, "log is too large")
+    reader = cbor.Reader(buf)
+    entries = [_log_entry(reader) for _ in range(reader.array())]
+    reader.end()
+    return entries

@@ -25,6 +25,7 @@ class Kind(StrEnum):
 
     HELLO = "hello"
     REPORT = "report"
+    LOG = "log"
 
 
 class Fault(StrEnum):
@@ -100,6 +101,14 @@ def read_hello(payload: bytes) -> Hello:
     return Hello(
         nonce=bytes(hello.nonce), boots=hello.boots, running=hello.running, ratchet=ratchet, failed=failed
     )
+
+
+def require_log(payload: bytes) -> None:
+    """Raise RefusedError with the device's reason unless this is a log."""
+    try:
+        messages.read_log(payload)
+    except PawlError as error:
+        raise RefusedError(Kind.LOG, reason_name(error.code)) from error
 
 
 def read_report(payload: bytes, sender: Enrolment) -> SignedReport:

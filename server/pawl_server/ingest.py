@@ -34,6 +34,7 @@ from pawl_server.inbound import (
     read_hello,
     read_report,
     report_digest,
+    require_log,
 )
 from pawl_server.mqtt.inbox import Message
 from pawl_server.offering import OfferDesk
@@ -194,6 +195,11 @@ class Batch:
             self._settle(device.name, release, report)
         self._reload(device.name)
 
+    def _take_log(self, device: Device, payload: bytes) -> None:
+        require_log(payload)
+        self.changes.devices[device.name] = replace(device, log=bytes(payload), last_seen_s=self._now_s)
+        self._reload(device.name)
+
     def _flagged(self, device: Device) -> Device:
         """Flag a device whose report numbers fell, and keep the highest: what it said before must not count again."""
         self.events.append(DeviceFlagged(device=device.name, reason=REPORT_NUMBER_FELL))
@@ -238,4 +244,5 @@ def _require_fresh(message: Message, address: Address) -> None:
 _TAKERS: dict[Kind, Callable[[Batch, Device, bytes], None]] = {
     Kind.HELLO: Batch._take_hello,  # noqa: SLF001  # the table belongs to the class
     Kind.REPORT: Batch._take_report,  # noqa: SLF001  # as above
+    Kind.LOG: Batch._take_log,  # noqa: SLF001  # as above
 }

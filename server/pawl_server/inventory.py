@@ -22,13 +22,15 @@ REPORTS_SHOWN = 10
 class DeviceFacts:
     """A device, what it is assigned, and how often which of its messages was refused.
 
-    `claims` is the `pawl.messages.Hello` that it sent last, unsigned; `reports` are its newest, signed.
+    `claims` is the `pawl.messages.Hello` that it sent last, `log` what `pawl.messages.read_log` gives of its newest log: both
+    unsigned; `reports` are its newest, signed.
     """
 
     device: Device
     assignment: Assignment | None
     is_late: bool
     claims: Any = None
+    log: list[tuple[int, int, int, bytes | None]] = field(default_factory=list)
     refusals: dict[Refusal, int] = field(default_factory=dict)
     reports: list[StoredReport] = field(default_factory=list)
 
@@ -58,7 +60,8 @@ class Inventory:
             refusals = await transaction.refusals([name])
             reports = await transaction.reports.newest(name, REPORTS_SHOWN)
         facts = self._facts(device, assignment)
-        return replace(facts, refusals=dict(refusals), reports=reports)
+        log = [] if device.log is None else messages.read_log(device.log)
+        return replace(facts, refusals=dict(refusals), reports=reports, log=log)
 
     def _facts(self, device: Device, assignment: Assignment | None) -> DeviceFacts:
         late = is_late(device, int(self._clock()), self._late_after_s)

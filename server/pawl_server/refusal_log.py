@@ -55,9 +55,9 @@ class RefusalLog:
 
 def _write(refused: MessageRefused, count: int) -> None:
     _log.warning(
-        "refused %s of %s: %s (%d times)",
+        "refused %s of %s: %s%s",
         refused.where,
         refused.device or "nobody known",
         refused.reason,
-        count,
+        f" ({count} times)" if count > 1 else "",
     )

@@ -4,7 +4,7 @@ import factory
 from factory import DIRECTOR, RELEASE, STRANGER, verify
 from support import new_clock, refused
 
-from pawl import cbor, codes, messages
+from pawl import cbor, codes, diary, log, messages
 from pawl.offers import Offers
 from pawl.ratchet import Release, floor
 
@@ -188,3 +188,15 @@ def test_report_round_trip_and_signer():
         raw = RELEASE.sign(messages.write_report(report), codes.AAD_REPORT, False)
         assert messages.open_report(raw, RELEASE.key, verify) == report
         assert refused(messages.open_report, raw, STRANGER.key, verify) == codes.REASON_UNAUTHORISED
+
+
+def test_logs_are_read_as_the_device_writes_them():
+    """Entries with and without a detail come back; other shapes and sizes are refused."""
+    entries = [
+        log.Entry(3, 70, codes.REASON_TRIALS, b"\x07" * 32),
+        log.Entry(2, 5, codes.REASON_BUDGET, None),
+    ]
+    assert messages.read_log(diary.message(entries, codes.LOG_MAX_BYTES)) == [tuple(one) for one in entries]
+    for bad in ([[1, 2]], [[1, 2, 3, b"", 5]], [[1, 2, 3, bytes(65)]], [[1, 2, "x"]], [[1, 2, -3]], {}):
+        assert refused(messages.read_log, cbor.encode(bad)) == codes.REASON_MALFORMED, bad
+    assert refused(messages.read_log, bytes(codes.LOG_MAX_BYTES + 1)) == codes.REASON_TOO_LARGE

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from release_factory import KeyPair, make_anchor, make_keys, make_release
 
-from pawl import codes
+from pawl import cbor, codes
 from pawl.index import b64u
 from pawl_server import access
 from pawl_server.api import create_app
@@ -237,7 +237,8 @@ def test_what_a_device_proved_and_what_it_claims_are_told_apart(tmp_path):
             refusals={codes.REASON_BUDGET: 4},
         )
         report = BENCH.report(codes.EVENT_NOTICED, reason=codes.REASON_RATCHET_LOST)
-        for kind, payload in (("hello", hello), ("report", report)):
+        log = cbor.encode([[7, 61, codes.REASON_TRIALS, b"f" * 32], [7, 3, codes.REASON_BUDGET]])
+        for kind, payload in (("hello", hello), ("report", report), ("log", log)):
             message = Message(topic=BENCH.topic(kind), payload=payload, retained=False)
             await api.service._on_messages([message])
         shown = await api.ask("GET", "/devices/bench-1")
@@ -248,6 +249,10 @@ def test_what_a_device_proved_and_what_it_claims_are_told_apart(tmp_path):
         assert claims["refusals"] == {"budget": 4}
         (told,) = shown["reports"]
         assert (told["event"], told["reason"]) == ("noticed", "ratchet-lost")
+        assert shown["log"] == [
+            {"boot": 7, "uptime_s": 61, "reason": "trials", "detail": b64u(b"f" * 32)},
+            {"boot": 7, "uptime_s": 3, "reason": "budget", "detail": None},
+        ]
 
     _run(tmp_path, scenario)
 

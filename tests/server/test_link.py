@@ -214,6 +214,8 @@ def test_a_killed_broker_costs_no_message(bench):
                 await may_send.wait()
                 between_batches.clear()
                 await asyncio.gather(*(source.publish(UP, payload) for payload in sent[start : start + 20]))
+            begun = len(sent)
+            between_batches.set()
 
         _save(broker)
         sending = asyncio.create_task(send())

@@ -27,6 +27,23 @@ class FailedClaim(BaseModel):
     reason: str
 
 
+class LogEntryView(BaseModel):
+    """An entry of the device's log; `boot` and `uptime_s` say when, `detail` is a manifest digest where there is one."""
+
+    boot: int
+    uptime_s: int
+    reason: str
+    detail: str | None
+
+    @classmethod
+    def of(cls, entry: tuple[int, int, int, bytes | None]) -> Self:
+        """Return the view of an entry of `pawl.messages.read_log`."""
+        boot, uptime, code, detail = entry
+        return cls(
+            boot=boot, uptime_s=uptime, reason=reason_name(code), detail=b64u(detail) if detail else None
+        )
+
+
 class ClaimsView(BaseModel):
     """The last hello; `refusals` counts what the device refused since its reset, by reason."""
 

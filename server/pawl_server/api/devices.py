@@ -11,7 +11,7 @@ from pawl import codes
 from pawl.identity import partition_of
 from pawl.index import b64u
 from pawl.names import event_name, reason_name
-from pawl_server.api.claims import ClaimsView
+from pawl_server.api.claims import ClaimsView, LogEntryView
 from pawl_server.api.context import Service
 from pawl_server.domain.fleet import Assignment, Enrolment, Flag
 from pawl_server.errors import InvalidError
@@ -90,7 +90,7 @@ class FlagView(BaseModel):
 
 
 class DeviceView(BaseModel):
-    """A device; slot, boots and ratchet are as it said itself, unsigned, and so is all of `claims`.
+    """A device; slot, boots and ratchet are as it said itself, unsigned, and so is all of `claims` and `log`.
 
     `fresh_at_s` is when a signed report last proved that it follows the newest offers, `late` that this is too long ago.
     """
@@ -110,6 +110,7 @@ class DeviceView(BaseModel):
     flagged: FlagView | None
     assignment: AssignmentView | None
     claims: ClaimsView | None
+    log: list[LogEntryView]
     refusals: list[RefusalView]
     reports: list[ReportView]
 
@@ -132,6 +133,7 @@ class DeviceView(BaseModel):
             late=facts.is_late,
             flagged=FlagView.of(device.flag) if device.flag else None,
             claims=ClaimsView.of(facts.claims) if facts.claims else None,
+            log=[LogEntryView.of(entry) for entry in facts.log],
             reports=[ReportView.of(report) for report in facts.reports],
             assignment=AssignmentView.of(facts.assignment) if facts.assignment else None,
             refusals=[

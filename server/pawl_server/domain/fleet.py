@@ -65,7 +65,7 @@ class Device:
 
     `nonce` is open; offers under it have the numbers from `first_number` on, the next one `next_number`, which never falls:
     so no pair of nonce and number is issued twice. `boots` and `running` are of the last hello, which is unsigned and kept
-    in `hello`, `ratchet` of the last hello or report: for people to see, never to decide by. `last_report` is the highest
+    in `hello`, as its newest log in `log`, `ratchet` of the last hello or report: for people to see, never to decide by. `last_report` is the highest
     that was accepted, `fresh_at_s` when a signed report showed that the device follows the newest offers.
     """
 
@@ -84,6 +84,7 @@ class Device:
     is_late: bool = False
     flag: Flag | None = None
     hello: bytes | None = None
+    log: bytes | None = None
 
     @property
     def name(self) -> str:

@@ -112,5 +112,6 @@ _DEVICE = (
     "fresh_at_s",
     "is_late",
     "hello",
+    "log",
 )
 _RELEASE = ("digest", "sequence", "version", "index_digest", "size_bytes", "imported_at_s", "published_at_s")

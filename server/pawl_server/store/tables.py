@@ -89,6 +89,7 @@ devices = Table(
     Column("flagged_at_s", Integer),
     Column("flagged_reason", String),
     Column("hello", LargeBinary),
+    Column("log", LargeBinary),
 )
 
 assignments = Table(

@@ -63,7 +63,7 @@ def show_device(
         return
     assignment = facts.pop("assignment") or {}
     refusals, reports, claims = facts.pop("refusals"), facts.pop("reports"), facts.pop("claims")
-    flag = facts.pop("flagged")
+    flag, log = facts.pop("flagged"), facts.pop("log")
     for name in ("last_seen_s", "fresh_at_s"):
         facts[name] = api.time_text(facts[name])
     lines = {name.removesuffix("_s").replace("_", " "): value for name, value in facts.items()}
@@ -73,12 +73,17 @@ def show_device(
     lines |= {f"refused {one['where']} {one['reason']}": f"{one['count']} times" for one in refusals}
     lines |= {f"report {one['boots']}.{one['number']}": _report_line(one) for one in reports}
     lines |= _claim_lines(claims) if claims else {}
+    lines |= {f"log (unsigned) {one['boot']}, {one['uptime_s']} s": _log_line(one) for one in log}
     files.show({name: "" if value is None else value for name, value in lines.items()}, as_json=False)
 
 
 def _report_line(report: dict[str, Any]) -> str:
     of = f" of {_short(report['release'])}" if report["release"] else ""
     return f"{report['event']}{of}: {report['reason']}, {api.time_text(report['received_at_s'])}"
+
+
+def _log_line(entry: dict[str, Any]) -> str:
+    return f"{entry['reason']} {_short(entry['detail'] or '')}".strip()
 
 
 def _claim_lines(claims: dict[str, Any]) -> dict[str, object]:
