@@ -2,7 +2,7 @@
 
 help:
 	@echo 'make setup   install what is missing, make .venv, build MicroPython'
-	@echo 'make demo    an update and three attacks, on this machine'
+	@echo 'make demo    a fleet of five, updated and attacked, on this machine'
 	@echo 'make test    every test'
 	@echo 'make check   linters, types, import rules, device code through mpy-cross'
 	@echo 'make bench   what it costs, beside references measured in the same run'

@@ -130,7 +130,6 @@ class Bootloader:
         self.identity = storage.identity()
         self.quarantine = storage.quarantine()
         self.ratchet = storage.ratchet()
-        self.storage = storage
         self.anchors = storage.anchors(self.identity.anchor_file, self.ratchet, verify)
         self.is_authorised = conditions.nobody  # who may let an update in (update-authorized)
         self.faults = []

@@ -158,7 +158,7 @@ ROWS = (
     Row(5, "the anchor expired by the time floor", "refuse", (codes.REASON_ANCHOR_EXPIRED,), _expired),
     Row(
         6,
-        "the role's install set not met (repair: or a boot set), or barred",
+        "the role's install set not met (repair: or a boot set), barred, or outside of the profile (its own reason)",
         "refuse",
         (codes.REASON_UNAUTHORISED, codes.REASON_BARRED),
         _unauthorised,
@@ -170,6 +170,12 @@ ROWS = (
         (
             codes.REASON_VENDOR,
             codes.REASON_CLASS,
+            codes.REASON_COMPONENT,
+            codes.REASON_COMPONENT_SLOT,
+            codes.REASON_NO_BRANCH,
+            codes.REASON_VERSION_CONDITION,
+            codes.REASON_UPDATE_AUTHORIZED,
+            codes.REASON_URI,
             codes.REASON_SLOT_TOO_SMALL,
             codes.REASON_RATCHET_ROOM,
         ),
