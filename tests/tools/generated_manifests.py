@@ -10,9 +10,14 @@ ASKED = (codes.COMMAND_VERSION, codes.COMMAND_UPDATE_AUTHORIZED)
 IDENTITY = [SET, {1: VENDOR, 2: CLASS}, 1, 2, 2, 2]
 
 
+def content(number):
+    """Return the bytes of an image."""
+    return bytes([number]) * number
+
+
 def image(number):
     """Return digest and size as parameters; digests are encoded as the manifest has them."""
-    return {3: cbor.encode([codes.ALG_SHA256, sha256(bytes([number]))]), 14: number}
+    return {3: cbor.encode([codes.ALG_SHA256, sha256(content(number))]), 14: number}
 
 
 def asked(chance):

@@ -13,7 +13,8 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 import mutations
-from almost_releases import (
+from almost_releases import make_case
+from release_shapes import (
     DIRECTOR,
     LARGE,
     RELEASE,
@@ -28,7 +29,6 @@ from almost_releases import (
     authentication,
     bundle,
     envelope,
-    make_case,
     parameters,
 )
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
