@@ -48,6 +48,16 @@ def make_case(seed, number):
     return Case(made, anchor, f"{seed}/{number} {way.__name__}")
 
 
+def make_manifest(seed, number):
+    """Return the bytes of a manifest that is almost right, half of them from the grammar."""
+    rng = random.Random(f"manifest/{seed}/{number}")
+    is_generated = rng.random() < 0.5
+    release = generated_releases.generated(rng) if is_generated else rng.choice(SHAPES)()
+    if not is_generated or rng.random() < 0.4:
+        near_misses.edit(rng, release)
+    return encode(release.manifest())
+
+
 def any_bytes(rng, release):
     """The whole file is damaged, nothing is signed again."""
     return mutations.damage(rng, bundle(release))

@@ -4,6 +4,7 @@ Each edit takes (rng, release) and changes the release in place, before it is si
 """
 
 from base64 import urlsafe_b64encode
+from copy import deepcopy
 from hashlib import sha256
 
 import cbor2
@@ -127,7 +128,7 @@ def moved_command(rng, release):
     if rng.random() < 0.6:
         there = items
     at = _even(rng, items)
-    taken = items[at : at + 2]
+    taken = deepcopy(items[at : at + 2])
     if rng.random() < 0.7:
         del items[at : at + 2]
     to = _even(rng, there)
@@ -148,7 +149,7 @@ def chosen_commands(rng, release):
     start, end = sorted((_even(rng, items), _even(rng, items)))
     inner = items[start:end]
     other = rng.choice((inner, [], [5, 2], asked(rng)))
-    branches = [Wrapped([list(inner)]), Wrapped([list(other)])]
+    branches = [Wrapped([deepcopy(inner)]), Wrapped([deepcopy(other)])]
     rng.shuffle(branches)
     items[start:end] = [15, branches]
 
@@ -173,7 +174,7 @@ def other_branches(rng, release):
     if kind == 0:
         del branches[rng.randrange(len(branches))]
     elif kind == 1:
-        branches.insert(rng.randrange(len(branches) + 1), rng.choice(branches))
+        branches.insert(rng.randrange(len(branches) + 1), deepcopy(rng.choice(branches)))
     elif kind == 2:
         branches.reverse()
     elif kind == 3:
