@@ -1,24 +1,31 @@
 """The manifest: every command of it read, then followed for each slot, on all ways at once that its conditions leave open."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any, NamedTuple
 
-from pawl_reader.strict import decode, digest, of, require
+from pawl_reader.strict import decode, of, require, suit_digest
 from pawl_reader.verdict import Image, Verdict
+
+Names = tuple[bytes, ...]
+Places = dict[int, dict[bytes, tuple[set[int], set[int]]]]
 
 _APP, _DATA, _RUNNING = b"app", b"data", b"running"
 _ROLES = {(_APP,): 1, (_APP, _DATA): 1, (_APP, _RUNNING): 2, (_APP, _RUNNING, _DATA): 2}
 _REQUIRED, _OPTIONAL = {1, 2, 3, 6, 7, 9, 20}, {4, 23}
-_FETCHED = ({3, 5, 15, 20, 21, 27, 28}, {5, 21, 27, 28})
-# By manifest element and component: which commands have a place there, and which parameters.
-_PLACES: dict[int, dict[bytes, tuple[set[int], set[int]]]] = {
+_FETCHED, _ASKED = ({3, 5, 15, 20, 21, 27, 28}, {5, 21, 27, 28}), ({5, 20, 27, 28}, {5, 21, 27, 28})
+# By manifest element and component: which commands have a place there, and which parameters; then the same of branches.
+_PLACES: Places = {
     3: {_APP: ({1, 2, 5, 15, 20}, {1, 2, 3, 5, 14}), _DATA: ({5, 15, 20}, {3, 5, 14})},
     20: {_APP: _FETCHED, _DATA: _FETCHED, _RUNNING: ({3, 15, 20, 27, 28}, {3, 14, 27, 28})},
     7: {_APP: ({3}, set()), _DATA: ({3}, set())},
     9: {_APP: ({23}, set())},
 }
-_IN_A_BRANCH, _NOT_SET_IN_A_BRANCH = {5, 20, 27, 28}, {1, 2}
-_NEEDS = {1: [1], 2: [2], 3: [3, 14], 5: [5], 21: [3, 14, 21], 23: [], 27: [27], 28: [28]}
+_BRANCHES: Places = {
+    3: dict.fromkeys((_APP, _DATA), ({5, 20}, {3, 5, 14})),
+    20: {_APP: _ASKED, _DATA: _ASKED, _RUNNING: ({3, 20, 27, 28}, {3, 14, 27, 28})},
+}
+_NEEDS = {1: [1], 2: [2], 3: [3, 14], 5: [5], 21: [3, 14, 21], 27: [27], 28: [28]}
 _DECIDED_WHEN_RUN, _OF_ONE_THING = {3, 27, 28}, {1, 2, 3, 21}
 _NOTHING: frozenset[Any] = frozenset([None])
 
@@ -40,154 +47,123 @@ def read_manifest(raw: bytes) -> tuple[Verdict, bytes | None]:
     require(list(common) == [2, 4], "elements of common")
     names = tuple(of(bytes, *of(list, one, 1, 1)) for one in of(list, common[2], 1, 3))
     require(names in _ROLES, "components")
-    raws = {3: common[4], 20: elements[20], 7: elements[7], 9: elements[9]}
-    sequences = {element: _Sequence(names, element).read(one) for element, one in raws.items()}
+    elements[3] = common[4]  # sequences are called by the element that they stand in
+    sequences = {one: _read(names, one, elements[one])[0] for one in (3, 20, 7, 9)}
     images = [image for slot in (0, 1) for image in _images(names, sequences, slot)]
     require(images, "it fits no slot")
     said = Verdict(True, "", b"", of(int, elements[2]), version, _ROLES[names], images=frozenset(images))
-    return said, digest(elements[23]) if 23 in elements else None
+    return said, suit_digest(elements[23]) if 23 in elements else None
 
 
 def _numbers(item: Any) -> tuple[int, ...]:
     return tuple(of(int, part, -(2**64)) for part in of(list, item, 1, 6))
 
 
-class _Sequence:
-    """Reads a command sequence or a branch of one; `index` is the current component, None while that isn't known."""
-
-    def __init__(self, names: tuple[bytes, ...], element: int, *, is_branch: bool = False) -> None:
-        self._names, self._element, self._is_branch = names, element, is_branch
-        self.index: int | None = 0 if len(names) == 1 else None
-        self._own: set[tuple[int, int]] = set()
-
-    def read(self, raw: Any) -> list[Step]:
-        """Return the steps; each names its component, so that set-component-index is none."""
-        items = of(list, decode(of(bytes, raw)), 2)
-        require(len(items) % 2 == 0, "a command without argument")
-        steps = []
-        for command, argument in zip(items[::2], items[1::2], strict=True):
-            if of(int, command) == 12:
-                require(len(self._names) > 1, "a component index where there is one component")
-                self.index = of(int, argument, 0, len(self._names) - 1)
-                require(self._names[self.index] in _PLACES[self._element], "a component not allowed here")
-            else:
-                require(self.index is not None, "a sequence that does not begin with its component")
-                steps.append(self._step(of(int, self.index), command, argument))
-        return steps
-
-    def _step(self, index: int, command: int, argument: Any) -> Step:
-        name = self._names[index]
-        commands, parameters = _PLACES[self._element][name]
+def _read(names: Names, element: int, raw: Any, *, is_branch: bool = False) -> tuple[list[Step], Any]:
+    """Return the steps of a sequence or branch, and the component that is current after it, None if that isn't known."""
+    items = of(list, decode(of(bytes, raw)), 2)
+    require(len(items) % 2 == 0, "a command without argument")
+    steps: list[Step] = []
+    index: Any = 0 if len(names) == 1 else None
+    for command, argument in zip(items[::2], items[1::2], strict=True):
+        if of(int, command) == 12:
+            index = of(int, argument, 0, len(names) - 1)
+            require(len(names) > 1 and names[index] in _PLACES[element], "a component not allowed here")
+            continue
+        require(index is not None, "a sequence that does not begin with its component")
+        commands, parameters = (_BRANCHES if is_branch else _PLACES)[element][names[index]]
         require(command in commands, "a command not allowed here")
-        if self._is_branch:
-            is_allowed = command in _IN_A_BRANCH or (command == 3 and name == _RUNNING)
-            require(is_allowed, "a command not allowed in a branch")
-            parameters = parameters - _NOT_SET_IN_A_BRANCH
         if command == 15:
-            return index, command, self._branches(argument)
-        if command == 20:
+            read = [_read(names, element, one, is_branch=True) for one in of(list, argument, 2, 4)]
+            steps.append((index, command, [branch for branch, _ in read]))
+            index = read[0][1] if all(end == read[0][1] for _, end in read) else None
+        elif command == 20:
             require(of(dict, argument).keys() <= parameters, "a parameter not allowed here")
-            self._own |= {(index, key) for key in argument}
-            return index, command, {key: _value(key, value) for key, value in argument.items()}
-        is_own = {(index, need) for need in _NEEDS[command]} <= self._own
-        require(is_own or not self._is_branch, "a branch uses what it did not set")
-        return index, command, of(int, argument, 0, 15)
-
-    def _branches(self, argument: Any) -> list[list[Step]]:
-        readers = [_Sequence(self._names, self._element, is_branch=True) for _ in of(list, argument, 2, 4)]
-        branches = [reader.read(raw) for reader, raw in zip(readers, argument, strict=True)]
-        ends = {reader.index for reader in readers}
-        self.index = ends.pop() if len(ends) == 1 else None
-        return branches
+            steps.append((index, command, {key: _value(key, argument[key]) for key in argument}))
+        else:
+            own = {key for at, before, held in steps if (at, before) == (index, 20) for key in held}
+            require(not is_branch or own >= {*_NEEDS.get(command, [])}, "a branch uses what it did not set")
+            steps.append((index, command, of(int, argument, 0, 15)))
+    return steps, index
 
 
 def _value(key: int, value: Any) -> Any:
     if key in {1, 2}:
         return of(bytes, value, 16, 16)
     if key == 3:
-        return digest(decode(of(bytes, value)))
+        return suit_digest(decode(of(bytes, value)))
     if key == 28:
         comparison, wanted = of(list, decode(of(bytes, value)), 2, 2)
         return of(int, comparison, 1, 5), _numbers(wanted)
     return of(str, value) if key == 21 else of(int, value, -(2**64) if key == 27 else 0)
 
 
-def _images(names: tuple[bytes, ...], sequences: dict[int, list[Step]], slot: int) -> Iterator[Image]:
+def _images(names: Names, sequences: dict[int, list[Step]], slot: int) -> Iterator[Image]:
     """Yield the images of a slot, none if it doesn't fit; refuse a way that leaves something unchecked."""
-    walks = {element: _Walk(slot, {}, {}) for element in (20, 7, 9)}
-    try:
-        for element, walk in walks.items():
-            walk.follow(sequences[3] + sequences[element])
-    except _OtherSlotError:
-        return
-    demanded = {(9, 0, 1), (9, 0, 2), (9, 0, 23)}
-    for component, name in enumerate(names):
-        of_image = {(20, component, 21), (7, component, 3)} if name != _RUNNING else set()
-        demanded |= {(20, component, 3), *of_image}
-    done = {(element, *one) for element, walk in walks.items() for one in walk.done}
-    require(demanded <= done, "not everything is fetched, matched and invoked")
-    for component, name in enumerate(names):
-        if name != _RUNNING:
-            [[sha], [size], [uri]] = walks[20].done[component, 21]
-            yield Image(name.decode(), slot, sha, size, uri)
+    with suppress(_OtherSlotError):
+        walks = [_Walk(slot, {}).follow(sequences[3] + sequences[one]) for one in (20, 7, 9)]
+        install, validate, invoke = walks
+        invoke.require_run(0, 1, 2, 23)
+        for component, name in enumerate(names):
+            install.require_run(component, 3)
+            if name != _RUNNING:
+                install.require_run(component, 21)
+                validate.require_run(component, 3)
+                [fetched] = install.facts[component, -21]
+                yield Image(name.decode(), slot, *fetched)
 
 
 class _Walk(NamedTuple):
     """All ways to one point of the sequences, in one slot.
 
-    `values`: what a parameter of a component may be there (None: not set); `done`: what a command of a component used,
-    of those that were run on every way.
+    `facts`, by component: under a parameter each value that it may have there, under a command's negative each tuple of
+    parameters that it may have used; None stands for not set, or not run.
     """
 
     slot: int
-    values: dict[tuple[int, int], frozenset[Any]]
-    done: dict[tuple[int, int], list[frozenset[Any]]]
+    facts: dict[tuple[int, int], frozenset[Any]]
 
-    def follow(self, steps: list[Step]) -> None:
-        """Go on to the end of these steps; stop where they are for the other slot."""
+    def require_run(self, component: int, *commands: int) -> None:
+        """Refuse a manifest that leaves one of these commands out on any way."""
+        run = [one for one in commands if None not in self.facts.get((component, -one), _NOTHING)]
+        require(len(run) == len(commands), "something is not checked, fetched, matched or invoked")
+
+    def follow(self, steps: list[Step]) -> "_Walk":
+        """Go on to the end of these steps, and return it; stop where they are for the other slot."""
         for component, command, argument in steps:
             if command == 20:
-                self.values.update({(component, key): frozenset([argument[key]]) for key in argument})
+                self.facts.update({(component, key): frozenset([argument[key]]) for key in argument})
             elif command == 15:
                 self._meet(list(self._taken(argument)))
             else:
                 self._run(component, command)
+        return self
 
     def _run(self, component: int, command: int) -> None:
-        used = [self.values.get((component, need), _NOTHING) for need in _NEEDS[command]]
-        is_known = all(len(one) == 1 and one != _NOTHING for one in used)
-        require(is_known, "a command whose parameter is not set, or depends on the way")
-        if command == 5 and used != [{self.slot}]:
+        known = [self.facts.get((component, need), _NOTHING) for need in _NEEDS.get(command, ())]
+        used = tuple(value for one in known for value in one)
+        require(len(used) == len(known) and None not in used, "a parameter is not set, or depends on the way")
+        if command == 5 and used != (self.slot,):
             raise _OtherSlotError
-        is_same = self.done.setdefault((component, command), used) == used
-        require(is_same or command not in _OF_ONE_THING, "done twice, to different things")
+        before = self.facts.get((component, -command), _NOTHING)
+        require(None in before or before == {used} or command not in _OF_ONE_THING, "run on two things")
+        self.facts[component, -command] = frozenset([used])
         if command == 21:
-            self.done.pop((component, 3), None)  # what was matched before is gone
+            self.facts[component, -3] = _NOTHING  # what was matched before is gone
 
     def _taken(self, branches: list[list[Step]]) -> Iterator["_Walk"]:
         """Yield the walk through each branch that may be taken: up to the first one that can't fail."""
         for branch in branches:
-            walk = _Walk(self.slot, dict(self.values), dict(self.done))
-            try:
-                walk.follow(branch)
-            except _OtherSlotError:
-                pass
-            else:
-                yield walk
+            with suppress(_OtherSlotError):
+                yield _Walk(self.slot, dict(self.facts)).follow(branch)
                 if not any(command in _DECIDED_WHEN_RUN for _, command, _ in branch):
                     return
-            for component, command, argument in branch:  # it failed: nothing may build on what it set
-                if command == 20:
-                    self.values.update(dict.fromkeys([(component, key) for key in argument], _NOTHING))
+            # It failed: nothing may build on what it set.
+            self.facts.update({(at, key): _NOTHING for at, one, held in branch if one == 20 for key in held})
 
     def _meet(self, walks: list["_Walk"]) -> None:
         """Go on from where these walks end."""
         if not walks:
             raise _OtherSlotError
-        keys = {key for walk in walks for key in walk.values}
-        for key in keys:
-            self.values[key] = frozenset().union(*(walk.values.get(key, _NOTHING) for walk in walks))
-        common = set.intersection(*(set(walk.done) for walk in walks))
-        for one in common:
-            places = zip(*(walk.done[one] for walk in walks), strict=True)
-            self.done[one] = [frozenset().union(*place) for place in places]
+        for fact in {fact for walk in walks for fact in walk.facts}:
+            self.facts[fact] = frozenset().union(*(walk.facts.get(fact, _NOTHING) for walk in walks))
