@@ -131,7 +131,10 @@ def main():
     slices = [range(first, args.count, args.jobs) for first in range(args.jobs)]
     total = Tally()
     with ProcessPoolExecutor(args.jobs) as pool:
-        for tally in pool.map(run_manifests if args.manifests else run, *zip(*[(args.seed, one, args.keep) for one in slices], strict=True)):
+        for tally in pool.map(
+            run_manifests if args.manifests else run,
+            *zip(*[(args.seed, one, args.keep) for one in slices], strict=True),
+        ):
             total.add(tally)
     print("device / reader")
     for (device, reader), count in total.pairs.most_common():

@@ -21,11 +21,15 @@ POLICIES = (0, 1, 2, 3, 7, 15, 15, 16, 255, -1, True, None, "", [])
 def version_match(rng):
     """Return a parameter 28, right more often than not."""
     comparison = rng.choice((1, 2, 3, 4, 5, 5, 0, 6, True, -1))
-    numbers = rng.choice(([1], [1, 2], [1, 2, 3, 4, 5, 6], [-1, 0], [], [0] * 7, ["1"], [True], [2**64 - 1], None))
+    numbers = rng.choice(
+        ([1], [1, 2], [1, 2, 3, 4, 5, 6], [-1, 0], [], [0] * 7, ["1"], [True], [2**64 - 1], None)
+    )
     odd = rng.random()
     if odd < 0.8:
         return Wrapped([[comparison, numbers]])
-    return rng.choice(([comparison, numbers], Wrapped([[comparison]]), Wrapped([[comparison, numbers, 0]]), b""))
+    return rng.choice(
+        ([comparison, numbers], Wrapped([[comparison]]), Wrapped([[comparison, numbers, 0]]), b"")
+    )
 
 
 def value_of(rng, key):
@@ -261,11 +265,19 @@ def other_elements(rng, release):
             (4, "u" * rng.choice((0, 1, 254, 255, 256))),
             (4, "\u00fc" * rng.choice((127, 128))),
             (4, rng.choice((b"u", None, 1, ["u"]))),
-            (6, Wrapped([rng.choice(([], [0], [1] * 6, [1] * 7, [-1], [-3, 2], ["1"], [True], [[1]], 1, Map([])))])),
+            (
+                6,
+                Wrapped(
+                    [rng.choice(([], [0], [1] * 6, [1] * 7, [-1], [-3, 2], ["1"], [True], [[1]], 1, Map([])))]
+                ),
+            ),
             (6, rng.choice(([1, 2], None, b"", b"\x81\x00\x00"))),
             (2, rng.choice((0, 2**32, 2**64 - 1, -1, True, "1"))),
             (1, rng.choice((0, 1, 2, True))),
-            (rng.choice((5, 8, 10, 13, 14, 15, 16, 17, 18, 19, 21, 22, 24, 25)), rng.choice((b"", 1, [-16, bytes(32)]))),
+            (
+                rng.choice((5, 8, 10, 13, 14, 15, 16, 17, 18, 19, 21, 22, 24, 25)),
+                rng.choice((b"", 1, [-16, bytes(32)])),
+            ),
             (23, rng.choice(([-16, bytes(32)], [-44, bytes(32)], bytes(32), None))),
             (20, [-16, bytes(32)]),
         )
@@ -277,7 +289,11 @@ def other_signers(rng, release):
     """Signed by others, by more, by another role, by nine."""
     count = rng.choice((0, 1, 1, 2, 2, 3, 4, 8, 9))
     chosen = tuple(rng.sample(EVERYONE, count))
-    release.signers = chosen if rng.random() < 0.5 else (*release.signers, *(one for one in chosen if one not in release.signers))
+    release.signers = (
+        chosen
+        if rng.random() < 0.5
+        else (*release.signers, *(one for one in chosen if one not in release.signers))
+    )
 
 
 def shared_index(rng, release):
@@ -291,7 +307,11 @@ def shared_index(rng, release):
                 is_index = pair == [21, one.uri]
                 if is_index:
                     pair[1] = other.uri
-                elif rng.random() < 0.3 and pair[0] in {3, 14} and pair[1] == one.matched[{3: "digest", 14: "size"}[pair[0]]]:
+                elif (
+                    rng.random() < 0.3
+                    and pair[0] in {3, 14}
+                    and pair[1] == one.matched[{3: "digest", 14: "size"}[pair[0]]]
+                ):
                     pair[1] = other.matched[{3: "digest", 14: "size"}[pair[0]]]
     if rng.random() < 0.7:
         release.parts = [other]
@@ -303,12 +323,18 @@ def text(rng, release):
     members = ["#a:" + urlsafe_b64encode(sha256(one).digest()).decode().rstrip("=") for one in contents]
     names = ["a", "b.json", "c-_.X", "A" * 64, "A" * 65, "", "a b", "\u00fc", "a/b"]
     lines = [
-        rng.choice(names[: 4 if rng.random() < 0.8 else 9]) + rng.choice((" ",) * 12 + ("", "  ", "\t")) + rng.choice(members)
+        rng.choice(names[: 4 if rng.random() < 0.8 else 9])
+        + rng.choice((" ",) * 12 + ("", "  ", "\t"))
+        + rng.choice(members)
         for _ in range(rng.choice((0, 1, 1, 2, 3)))
     ]
     lines = sorted(set(lines)) if rng.random() < 0.8 else lines
     listing = rng.choice(("\n",) * 8 + ("\r\n", "\n\n")).join(lines) + rng.choice(("\n",) * 8 + ("", "\n\n"))
-    entries = {1: listing} if rng.random() < 0.9 else rng.choice(({}, {2: listing}, {1: listing, 2: ""}, {1: b""}, {(b"app",): {1: listing}}))
+    entries = (
+        {1: listing}
+        if rng.random() < 0.9
+        else rng.choice(({}, {2: listing}, {1: listing, 2: ""}, {1: b""}, {(b"app",): {1: listing}}))
+    )
     languages = {rng.choice(("en", "de-CH", "", "x-pawla")): rng.choice(_ENTRIES)}
     if rng.random() < 0.7:
         languages["x-pawl"] = entries

@@ -14,6 +14,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import mutations
 from almost_releases import make_case
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
+from fuzz_second_reader import run
+from mutations import Map, Tag, encode
 from release_shapes import (
     DIRECTOR,
     LARGE,
@@ -31,9 +34,6 @@ from release_shapes import (
     envelope,
     parameters,
 )
-from cryptography.hazmat.primitives.serialization import load_pem_public_key
-from fuzz_second_reader import run
-from mutations import Map, Tag, encode
 
 from pawl import codes, cose, suit
 from pawl.errors import ManifestError, PawlError, TrustError
