@@ -20,7 +20,7 @@ from pawl.ports.unix import layout
 from pawl.resolution import Image
 from pawl.slots import Slot
 from pawl.storage import Storage
-from pawl_server.judges import DisagreementError
+from pawl_server.judges import DisagreementError, Judges
 from pawl_tools import pki
 from pawl_tools.errors import ToolError
 from pawl_tools.new_folder import new_folder
@@ -63,7 +63,8 @@ def provision(folder: Path, plan: DevicePlan, anchor_file: bytes, release: bytes
 
     The factory release must be accepted by both judges of releases; a case about which they differ is kept beside the folder.
     """
-    factory = _factory_release(release, anchor_file, folder.with_name(folder.name + ".disagreements"))
+    judges = judges_of(anchor_file, folder.with_name(folder.name + ".disagreements"))
+    factory = factory_release(release, judges)
     report_key = p256.generate(os.urandom)
     certificate = pki.issue(ca, plan.device, days=CERTIFICATE_DAYS)
     values = {
@@ -85,9 +86,10 @@ def provision(folder: Path, plan: DevicePlan, anchor_file: bytes, release: bytes
         (partial / "enrolment.json").write_text(json.dumps(_enrolment(plan, report_key), indent=2) + "\n")
 
 
-def _factory_release(raw: bytes, anchor_file: bytes, disagreements: Path) -> bundle.Bundle:
+def factory_release(raw: bytes, judges: Judges) -> bundle.Bundle:
+    """Return the release that a device is made with; ToolError unless both judges accept it."""
     try:
-        return judges_of(anchor_file, disagreements).open(raw)
+        return judges.open(raw)
     except ManifestError as error:
         raise ToolError(
             f"the factory release is refused: {reason_name(error.code)} ({error.detail})"
