@@ -89,13 +89,14 @@ def provision(folder: Path, plan: DevicePlan, anchor_file: bytes, release: bytes
 def factory_release(raw: bytes, judges: Judges) -> bundle.Bundle:
     """Return the release that a device is made with; ToolError unless both judges accept it."""
     try:
-        return judges.open(raw)
+        factory: bundle.Bundle = judges.open(raw)
     except ManifestError as error:
         raise ToolError(
             f"the factory release is refused: {reason_name(error.code)} ({error.detail})"
         ) from None
     except DisagreementError as error:
         raise alarm(error) from None
+    return factory
 
 
 def flash_image(values: dict[str, object], factory: bundle.Bundle) -> bytes:
