@@ -3,82 +3,15 @@
 Each edit takes (rng, release) and changes the release in place, before it is signed; some leave it right.
 """
 
-from base64 import urlsafe_b64encode
 from copy import deepcopy
-from hashlib import sha256
 
 import cbor2
 from mutations import Map, Wrapped
+from near_commands import PARAMETERS, POLICIES, asked, branch, command, value_of
+from near_texts import text
 from release_shapes import EVERYONE
 
 SEQUENCES = ("shared", "install", "validate", "invoke")
-COMMANDS = (0, 1, 2, 3, 5, 12, 14, 15, 18, 20, 21, 22, 23, 24, 27, 28, 29, 32, -1)
-PROFILE_COMMANDS = (1, 2, 3, 5, 12, 15, 20, 21, 23, 27, 28)
-PARAMETERS = (1, 2, 3, 5, 14, 18, 21, 22, 27, 28)
-POLICIES = (0, 1, 2, 3, 7, 15, 15, 16, 255, -1, True, None, "", [])
-
-
-def version_match(rng):
-    """Return a parameter 28, right more often than not."""
-    comparison = rng.choice((1, 2, 3, 4, 5, 5, 0, 6, True, -1))
-    numbers = rng.choice(
-        ([1], [1, 2], [1, 2, 3, 4, 5, 6], [-1, 0], [], [0] * 7, ["1"], [True], [2**64 - 1], None)
-    )
-    odd = rng.random()
-    if odd < 0.8:
-        return Wrapped([[comparison, numbers]])
-    return rng.choice(
-        ([comparison, numbers], Wrapped([[comparison]]), Wrapped([[comparison, numbers, 0]]), b"")
-    )
-
-
-def value_of(rng, key):
-    """Return a value for a parameter that mostly has its type."""
-    if rng.random() < 0.1:
-        return rng.choice((0, -1, True, None, b"", "", [], 2**64 - 1, bytes(16), "pawl:"))
-    digest = Wrapped([[rng.choice((-16, -16, -16, -44, -43)), sha256(bytes([rng.randrange(2)])).digest()]])
-    return {
-        1: bytes(range(16)),
-        2: bytes(range(16, 32)),
-        3: digest,
-        5: rng.choice((0, 1, 0, 1, 2)),
-        14: rng.choice((90, 4096, 1)),
-        21: "pawl:" + "A" * 43,
-        27: rng.choice((-1, 0, 1, 2**64 - 1)),
-        28: version_match(rng),
-    }.get(key, 1)
-
-
-def command(rng, *, may_try=True):
-    """Return a command and an argument, of the profile or not."""
-    number = rng.choice(PROFILE_COMMANDS if rng.random() < 0.8 else COMMANDS)
-    if number == 12:
-        return [12, rng.choice((0, 1, 2, 0, 1, 3, True, [0, 1], -1))]
-    if number == 20:
-        keys = sorted(rng.sample(PARAMETERS, rng.choice((0, 1, 1, 1, 2))))
-        return [20, Map([[key, value_of(rng, key)] for key in keys])]
-    if number == 15:
-        if not may_try and rng.random() < 0.8:
-            return [5, 2]
-        return [15, [branch(rng) for _ in range(rng.choice((0, 1, 2, 2, 3, 4, 4, 5)))]]
-    return [number, 2 if rng.random() < 0.8 else rng.choice(POLICIES)]
-
-
-def asked(rng):
-    """Return a condition with its parameter, right more often than not."""
-    key = rng.choice((5, 27, 28, 28))
-    return [20, Map([[key, value_of(rng, key)]]), key, 2]
-
-
-def branch(rng):
-    """Return a branch of conditions, settings and now and then something else; or none."""
-    odd = rng.random()
-    if odd < 0.05:
-        return rng.choice((None, [], b"", Wrapped([[]]), Wrapped([[20]])))
-    items = [12, rng.choice((0, 0, 1, 2))] if rng.random() < 0.4 else []
-    for _ in range(rng.choice((1, 1, 2))):
-        items += asked(rng) if rng.random() < 0.7 else command(rng, may_try=False)
-    return Wrapped([items])
 
 
 def _places(release):
@@ -315,71 +248,6 @@ def shared_index(rng, release):
                     pair[1] = other.matched[{3: "digest", 14: "size"}[pair[0]]]
     if rng.random() < 0.7:
         release.parts = [other]
-
-
-def text(rng, release):
-    """The severed text: labels, components, languages, and the list of attachments."""
-    contents = [b"an SBOM", b"a provenance", b""]
-    members = ["#a:" + urlsafe_b64encode(sha256(one).digest()).decode().rstrip("=") for one in contents]
-    names = ["a", "b.json", "c-_.X", "A" * 64, "A" * 65, "", "a b", "\u00fc", "a/b"]
-    lines = [
-        rng.choice(names[: 4 if rng.random() < 0.8 else 9])
-        + rng.choice((" ",) * 12 + ("", "  ", "\t"))
-        + rng.choice(members)
-        for _ in range(rng.choice((0, 1, 1, 2, 3)))
-    ]
-    lines = sorted(set(lines)) if rng.random() < 0.8 else lines
-    listing = rng.choice(("\n",) * 8 + ("\r\n", "\n\n")).join(lines) + rng.choice(("\n",) * 8 + ("", "\n\n"))
-    entries = (
-        {1: listing}
-        if rng.random() < 0.9
-        else rng.choice(({}, {2: listing}, {1: listing, 2: ""}, {1: b""}, {(b"app",): {1: listing}}))
-    )
-    languages = {rng.choice(("en", "de-CH", "", "x-pawla")): rng.choice(_ENTRIES)}
-    if rng.random() < 0.7:
-        languages["x-pawl"] = entries
-    if rng.random() < 0.1:
-        languages = rng.choice(({}, {1: {1: ""}}, [], {"en": []}, {b"en": {1: ""}}))
-    raw = cbor2.dumps(_in_order(languages) if rng.random() < 0.95 else languages)
-    release.extra = {23: raw} if rng.random() < 0.95 else {}
-    listed = [n for n, member in enumerate(members) if member in listing]
-    release.extra |= {members[n]: contents[n] for n in listed if rng.random() < 0.97}
-    if rng.random() < 0.1:
-        n = rng.randrange(3)
-        release.extra[members[n]] = contents[n] + rng.choice((b"", b"x"))
-    release.elements[23] = [-16, sha256(cbor2.dumps(raw)).digest()]
-    if rng.random() < 0.05:
-        del release.elements[23]
-
-
-_ENTRIES = [
-    {1: "What it is"},
-    {1: "", 2: "What it changes"},
-    {},
-    {3: "of another label"},
-    {-1: ""},
-    {1: b"no text"},
-    {True: ""},
-    {"1": ""},
-    {(b"app",): {5: "The application", 6: "1.2"}},
-    {(b"app",): {}},
-    {(b"app", b"more"): {5: ""}},
-    {(): {5: ""}},
-    {("app",): {5: ""}},
-    {(b"app",): {-5: ""}},
-    {(b"app",): {5: 1}},
-    {(b"app",): ""},
-    {1: {5: ""}},
-    {1: "a", (b"app",): {5: "b"}},
-    {((b"app",),): {5: ""}},
-    {(1,): {5: ""}},
-]
-
-
-def _in_order(value):
-    if not isinstance(value, dict):
-        return value
-    return {key: _in_order(value[key]) for key in sorted(value, key=cbor2.dumps)}
 
 
 EDITS = [
