@@ -9,20 +9,8 @@ import generated_releases
 import mutations
 import near_misses
 from mutations import Map, encode
-from release_shapes import (
-    DIRECTOR,
-    FORMER,
-    RECOVERY,
-    RELEASE,
-    ROOT,
-    SHAPES,
-    STRANGER,
-    anchor_file,
-    anchor_tree,
-    authentication,
-    bundle,
-    envelope,
-)
+from release_keys import DIRECTOR, FORMER, RECOVERY, RELEASE, ROOT, STRANGER, anchor_file, anchor_tree
+from release_shapes import SHAPES, authentication, bundle, envelope
 
 from pawl_tools.release import deflate
 

@@ -2,7 +2,8 @@
 
 from generated_manifests import AT, content, sample
 from mutations import Map, Wrapped
-from release_shapes import RECOVERY, RELEASE, Part, Release, parameters
+from release_keys import RECOVERY, RELEASE
+from release_shapes import Part, Release, parameters
 
 _IMAGES = (1, 2, 3)
 

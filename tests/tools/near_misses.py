@@ -9,7 +9,7 @@ import cbor2
 from mutations import Map, Wrapped
 from near_commands import PARAMETERS, POLICIES, asked, branch, command, value_of
 from near_texts import text
-from release_shapes import EVERYONE
+from release_keys import EVERYONE
 
 SEQUENCES = ("shared", "install", "validate", "invoke")
 

@@ -9,14 +9,13 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from fuzz_second_reader import run_manifests
 from mutations import Map, Wrapped
+from release_keys import anchor_file, anchor_tree
 from release_shapes import (
     DATA,
     LARGE,
     SMALL,
     Part,
     address_bound,
-    anchor_file,
-    anchor_tree,
     app,
     app_and_data,
     bundle,

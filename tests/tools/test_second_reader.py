@@ -17,16 +17,12 @@ from almost_releases import make_case
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from fuzz_second_reader import run
 from mutations import Map, Tag, encode
+from release_keys import DIRECTOR, RELEASE, ROOT, anchor_file, anchor_tree
 from release_shapes import (
-    DIRECTOR,
     LARGE,
-    RELEASE,
-    ROOT,
     SHAPES,
     SMALL,
     Part,
-    anchor_file,
-    anchor_tree,
     app,
     app_deflated,
     authentication,

@@ -11,7 +11,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from mutations import Map
-from release_shapes import DIRECTOR, ROOT, anchor_file, anchor_tree
+from release_keys import DIRECTOR, ROOT, anchor_file, anchor_tree
 
 from pawl import cbor
 from pawl.errors import ManifestError
