@@ -25,6 +25,8 @@ _ONE_THING = (
     codes.COMMAND_IMAGE_MATCH,
 )
 
+_SEVERAL = {}
+
 # images: of slot A and of slot B, None where it doesn't fit; recovers: (digest, size) of each image that it recovers from;
 # identity: (vendor, class)
 Resolution = namedtuple("Resolution", ("images", "recovers", "identity"))
@@ -159,9 +161,12 @@ class _Walk:
     def _join(self, ways):
         last = ways[-1]
         self.registers.index = last.registers.index
-        self.done = {
-            key: last.done[key] for key in last.done if not [1 for way in ways if key not in way.done]
-        }
+        self.done = {}
+        for key in last.done:
+            used = [way.done.get(key) for way in ways]
+            if None not in used:
+                # Done to several things, it can't be done again to one thing.
+                self.done[key] = used[0] if used.count(used[0]) == len(used) else _SEVERAL
         for number, parameters in enumerate(last.registers.parameters):
             others = [way.registers.parameters[number] for way in ways]
             self.registers.parameters[number] = {

@@ -226,6 +226,20 @@ def test_running_is_asked_about_in_install_and_nowhere_else():
     )
 
 
+def test_what_runs_is_one_image_however_often_it_is_asked_about():
+    """Asked about by two try-eachs it would have to be two images on some way, whatever order their branches are in."""
+    for first, second, expected in (
+        ([DATA, OTHER], [OTHER, OTHER], COMMAND),
+        ([OTHER, DATA], [OTHER, OTHER], COMMAND),
+        ([OTHER, DATA], [OTHER, DATA], COMMAND),
+        ([OTHER, OTHER], [OTHER, OTHER], None),
+    ):
+        values = templates.recovery([OTHER])
+        rest = [12, APP, 20, where(IMAGE)] + FETCH
+        values[codes.MANIFEST_INSTALL] = templates.recovering(first) + templates.recovering(second) + rest
+        assert refused(parse, values) == expected, (first, second)
+
+
 def device(slot=0, version=None, image=None, is_authorised=conditions.nobody):
     """Return a device of the tests' kind."""
     return conditions.Device(factory.VENDOR, factory.CLASS, slot, version, image, is_authorised)

@@ -1,7 +1,9 @@
 """Judges many releases that are almost right by both judges, and says where they differ.
 
     python tests/tools/fuzz_second_reader.py --count 100000 --seed 1 --jobs 2
+    python tests/tools/fuzz_second_reader.py --count 100000 --seed 1 --jobs 2 --manifests
 
+With `--manifests` no bundle is made: manifests alone are read by both, which is faster and reaches deeper.
 Printed: how many were judged how by both, the device's reasons, and each disagreement's seed and number; its bytes are
 kept in the folder of `--keep`. Exit code 1 if there was one.
 """
@@ -17,11 +19,14 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from almost_releases import make_case
+from almost_releases import make_case, make_manifest
 
 from pawl.errors import ManifestError, TrustError
+from pawl.manifest import Manifest
 from pawl.names import reason_name
-from pawl_reader import read
+from pawl_reader import Image, read
+from pawl_reader.manifest import read_manifest
+from pawl_reader.strict import RefusedError
 from pawl_server.judges import DisagreementError, Judges
 
 
@@ -52,6 +57,47 @@ def run(seed, numbers, keep):
     return tally
 
 
+def run_manifests(seed, numbers, keep):
+    """Have manifests read by both; return the tally."""
+    tally = Tally()
+    for number in numbers:
+        raw = make_manifest(seed, number)
+        device, reader = by_device(raw), by_reader(raw)
+        words = ["refused" if said[0] is None else "accepted" for said in (device, reader)]
+        tally.pairs[tuple(words)] += 1
+        is_alike = device[0] == reader[0]
+        tally.reasons[device[1] if is_alike else "DISAGREE"] += 1
+        if not is_alike:
+            tally.disagreements.append(f"{seed}/{number}: {device}; {reader}")
+            keep.mkdir(parents=True, exist_ok=True)
+            (keep / f"{seed}-{number}.manifest").write_bytes(raw)
+    return tally
+
+
+def by_device(raw):
+    """Return what the device reads in a manifest, None if it refuses it, and the reason."""
+    try:
+        manifest = Manifest(raw)
+    except ManifestError as error:
+        return None, reason_name(error.code)
+    images = {
+        Image(bytes(image.component).decode(), slot, bytes(image.digest), image.size, str(image.uri))
+        for slot in manifest.slots()
+        for image in manifest.images(slot)
+    }
+    text = manifest.text_digest and bytes(manifest.text_digest)
+    return (manifest.role, manifest.sequence_number, tuple(manifest.version), images, text), "ok"
+
+
+def by_reader(raw):
+    """Return the same of the second reader."""
+    try:
+        said, text = read_manifest(raw)
+    except RefusedError as error:
+        return None, str(error)
+    return (said.role, said.sequence, said.version, said.images, text), "ok"
+
+
 def judge(case, keep):
     """Return what device and reader made of a case, and the device's reason."""
     try:
@@ -78,13 +124,17 @@ def main():
     parser.add_argument("--count", type=int, default=100_000)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--manifests", action="store_true")
     parser.add_argument("--keep", type=Path, default=Path(tempfile.gettempdir()) / "pawl-disagreements")
     args = parser.parse_args()
     logging.disable()
     slices = [range(first, args.count, args.jobs) for first in range(args.jobs)]
     total = Tally()
     with ProcessPoolExecutor(args.jobs) as pool:
-        for tally in pool.map(run, *zip(*[(args.seed, one, args.keep) for one in slices], strict=True)):
+        for tally in pool.map(
+            run_manifests if args.manifests else run,
+            *zip(*[(args.seed, one, args.keep) for one in slices], strict=True),
+        ):
             total.add(tally)
     print("device / reader")
     for (device, reader), count in total.pairs.most_common():

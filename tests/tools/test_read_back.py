@@ -4,7 +4,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
 from pawl_server.judges import Judges
-from pawl_tools import read_back, release
+from pawl_tools import provision, read_back, release
 from pawl_tools.errors import ToolError
 from pawl_tools.keys import PrivateSigner
 
@@ -47,6 +47,17 @@ def test_a_disagreement_names_the_case(tmp_path):
     told = str(read_back.alarm(caught.value))
     assert "nowhere" in told
     assert str(tmp_path / "cases") in told
+
+
+def test_a_device_is_made_with_what_both_judges_accept(tmp_path):
+    """The device's verifier alone would have taken it: nothing is provisioned, and the case is named."""
+    both = signers()
+    raw = release.build(b"image", STATEMENT, both)
+    judges = Judges(read_back.anchor_of(both), tmp_path / "cases")
+    assert provision.factory_release(raw, judges).manifest.sequence_number == STATEMENT.sequence
+    judges._anchor_file = read_back.anchor_of(both[:1])
+    with pytest.raises(ToolError, match=r"judges disagree.*cases"):
+        provision.factory_release(raw, judges)
 
 
 def test_an_anchor_that_is_none_is_refused(tmp_path):

@@ -13,27 +13,23 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 import mutations
-from almost_releases import (
-    DIRECTOR,
+from almost_releases import make_case
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
+from fuzz_second_reader import run
+from mutations import Map, Tag, encode
+from release_keys import DIRECTOR, RELEASE, ROOT, anchor_file, anchor_tree
+from release_shapes import (
     LARGE,
-    RELEASE,
-    ROOT,
     SHAPES,
     SMALL,
     Part,
-    anchor_file,
-    anchor_tree,
     app,
     app_deflated,
     authentication,
     bundle,
     envelope,
-    make_case,
     parameters,
 )
-from cryptography.hazmat.primitives.serialization import load_pem_public_key
-from fuzz_second_reader import run
-from mutations import Map, Tag, encode
 
 from pawl import codes, cose, suit
 from pawl.errors import ManifestError, PawlError, TrustError

@@ -4,7 +4,7 @@ It shares no code with the device's verifier, so that a fault must be made twice
 the device's verifier and gives no permission of its own: `verdict = read(bundle, anchor_file)`.
 """
 
-from pawl_reader.bundle import read as read
-from pawl_reader.verdict import Block as Block
-from pawl_reader.verdict import Image as Image
-from pawl_reader.verdict import Verdict as Verdict
+from pawl_reader.bundle import read
+from pawl_reader.verdict import Block, Image, Verdict
+
+__all__ = ["Block", "Image", "Verdict", "read"]

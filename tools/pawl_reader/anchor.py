@@ -1,6 +1,7 @@
 """The trust anchor document: who may sign for which role; COSE keys and detached COSE_Sign1 signatures."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -12,9 +13,8 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from pawl_reader.strict import RefusedError, decode, of, require
 from pawl_reader.verdict import KeyIdentity
 
-_FILE_BYTES_MAX = 4000
 _ED25519, _P256_ALGORITHMS = -19, {-7, -9}
-_AAD = b"pawl/anchor/1"
+_FILE_BYTES_MAX, _AAD = 4000, b"pawl/anchor/1"
 
 
 class Key(NamedTuple):
@@ -90,10 +90,8 @@ def read_anchor(file: bytes) -> Anchor:
     signers = set()
     for block in of(list, blocks, 1, 16):
         raw = of(bytes, block)
-        try:
+        with suppress(RefusedError):  # a bad signature counts for nobody
             signers.add(signer_of(decode(raw), content, keys, _AAD))
-        except RefusedError:  # a bad signature counts for nobody
-            continue
     require(root.is_met_by(frozenset(signers)), "the anchor is not signed by its root")
     return Anchor(keys, install, barred)
 

@@ -11,11 +11,12 @@ from typing import Any
 
 import cbor2
 
-from pawl_reader import strict
 from pawl_reader.anchor import Anchor, read_anchor, signer_of
 from pawl_reader.manifest import read_manifest
-from pawl_reader.strict import RefusedError, decode, of, require
+from pawl_reader.strict import RefusedError, decode, digest_of_bstr, of, require, suit_digest
 from pawl_reader.verdict import Block, KeyIdentity, Verdict
+
+Members = dict[Any, bytes]  # of an envelope, by key
 
 _BLOCK_BYTES, _ENVELOPE_BYTES_MAX, _INDEX_BYTES_MAX, _SIGNATURES_MAX = 4096, 4032, 65536, 8
 _ATTACHMENT = re.compile(r"([A-Za-z0-9._-]{1,64}) (#a:[A-Za-z0-9_-]{43})")
@@ -40,8 +41,7 @@ def _judge(raw: bytes, anchor: Anchor) -> Verdict:
     met = [role for role, key_set in anchor.install.items() if role <= 2 and key_set.is_met_by(signers)]
     require(met, "unsigned")
     verdict, described = read_manifest(members[3])
-    is_authorised = verdict.role in met and signers <= anchor.install[verdict.role].keys
-    require(is_authorised, "not signed for its role, or by others, too")
+    require(verdict.role in met and signers <= anchor.install[verdict.role].keys, "not its role's signers")
     allowed = {2, 3, *_text_members(members, described)}
     payloads = {(image.uri, image.digest, image.size) for image in verdict.images}
     blocks = frozenset(block for one in payloads for block in _payload(members, *one, allowed))
@@ -49,11 +49,11 @@ def _judge(raw: bytes, anchor: Anchor) -> Verdict:
     return replace(verdict, digest=digest, signers=signers, blocks=blocks)
 
 
-def _signed(members: dict[Any, bytes], anchor: Anchor) -> tuple[bytes, frozenset[KeyIdentity]]:
+def _signed(members: Members, anchor: Anchor) -> tuple[bytes, frozenset[KeyIdentity]]:
     """Return the manifest digest that was signed, and by whom; every signature must be somebody's, and once."""
     item, *blocks = [of(bytes, one) for one in of(list, decode(members[2]), 1, 1 + _SIGNATURES_MAX)]
-    digest = strict.digest(decode(item))
-    require(digest == strict.digest_of_bstr(members[3]), "not the manifest that was signed")
+    digest = suit_digest(decode(item))
+    require(digest == digest_of_bstr(members[3]), "not the manifest that was signed")
     require(digest not in anchor.barred, "barred")
     require(all(one < other for one, other in pairwise(blocks)), "signatures out of order")
     signers = frozenset(signer_of(decode(block), item, anchor.keys) for block in blocks)
@@ -65,9 +65,7 @@ def _b64u(raw: bytes) -> str:
     return urlsafe_b64encode(sha256(raw).digest()).decode().rstrip("=")
 
 
-def _payload(
-    members: dict[Any, bytes], uri: str, digest: bytes, size: int, allowed: set[Any]
-) -> Iterator[Block]:
+def _payload(members: Members, uri: str, digest: bytes, size: int, allowed: set[Any]) -> Iterator[Block]:
     """Yield every block of an image in every variant; add the members that hold them to the allowed ones."""
     name = uri.removeprefix("pawl:")
     allowed |= {uri, "#i:" + name}
@@ -104,27 +102,25 @@ def _variant(variant: list[Any], member: bytes | None, plain: list[bytes]) -> li
 def _inflates_to(block: bytes, plain: bytes) -> bool:
     stream = zlib.decompressobj(-12)
     try:
-        inflated = block if len(block) == len(plain) else stream.decompress(block, len(plain) + 1)
+        inflated = stream.decompress(block, len(plain) + 1) if len(block) < len(plain) else block
     except zlib.error:
         return False
-    is_whole = inflated is block or (stream.eof and not stream.unused_data)
-    return inflated == plain and is_whole and len(block) <= len(plain)
+    return inflated == plain and (inflated is block or (stream.eof and not stream.unused_data))
 
 
-def _text_members(members: dict[Any, bytes], described: bytes | None) -> set[Any]:
+def _text_members(members: Members, described: bytes | None) -> set[Any]:
     """Return the members that the severed text stands for: itself, and the attachments that it lists."""
     if described is None:
         return set()
     raw = of(bytes, members.get(23))
-    require(strict.digest_of_bstr(raw) == described, "not the text that was signed")
+    require(digest_of_bstr(raw) == described, "not the text that was signed")
     languages = of(dict, decode(raw), 1)
     for tag, entries in languages.items():
         of(str, tag)
         for key, value in of(dict, entries).items():
             inner = of(dict, value) if type(key) is tuple else {key: value}
             require(type(key) is int or {type(part) for part in key} <= {bytes}, "no component identifier")
-            require({type(one) for one in inner.values()} <= {str}, "other than texts")
-            require(all(of(int, one) >= 0 for one in inner), "negative numbers")
+            require(all(of(int, one) >= 0 and of(str, inner[one]) == inner[one] for one in inner), "texts")
     lines = of(str, languages.get("x-pawl", {1: ""}).get(1)).split("\n")
     found = [_ATTACHMENT.fullmatch(line) for line in lines[:-1]]
     listed = [match.groups() for match in found if match]

@@ -56,7 +56,7 @@ def of(kind: type[_T], item: Any, low: int = 0, high: int = 2**64 - 1) -> _T:
     return cast("_T", item)
 
 
-def digest(item: Any) -> bytes:
+def suit_digest(item: Any) -> bytes:
     """Return the SHA-256 of a SUIT_Digest."""
     algorithm, value = of(list, item, 2, 2)
     require(algorithm == _SHA256, "a digest of another algorithm")

@@ -16,15 +16,15 @@ from pawl.errors import ManifestError
 from pawl.flash import MemoryFlash
 from pawl.manifest import Manifest
 from pawl.names import reason_name
-from pawl.ports.host.verifier import verify
 from pawl.ports.unix import layout
 from pawl.resolution import Image
 from pawl.slots import Slot
 from pawl.storage import Storage
-from pawl.trust import Anchor
-from pawl_tools import pki, trust
+from pawl_server.judges import DisagreementError, Judges
+from pawl_tools import pki
 from pawl_tools.errors import ToolError
 from pawl_tools.new_folder import new_folder
+from pawl_tools.read_back import alarm, judges_of
 
 DEVICE_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 CERTIFICATE_DAYS = 3650
@@ -59,9 +59,12 @@ def plan_for(release: bytes, *, device: str, host: str, port: int) -> DevicePlan
 
 
 def provision(folder: Path, plan: DevicePlan, anchor_file: bytes, release: bytes, ca: pki.Identity) -> None:
-    """Write `flash.bin` and `enrolment.json` of a new device into a new folder, both or nothing."""
-    anchor = trust.load(anchor_file)
-    factory = _factory_release(release, anchor)
+    """Write `flash.bin` and `enrolment.json` of a new device into a new folder, both or nothing.
+
+    The factory release must be accepted by both judges of releases; a case about which they differ is kept beside the folder.
+    """
+    judges = judges_of(anchor_file, folder.with_name(folder.name + ".disagreements"))
+    factory = factory_release(release, judges)
     report_key = p256.generate(os.urandom)
     certificate = pki.issue(ca, plan.device, days=CERTIFICATE_DAYS)
     values = {
@@ -83,13 +86,17 @@ def provision(folder: Path, plan: DevicePlan, anchor_file: bytes, release: bytes
         (partial / "enrolment.json").write_text(json.dumps(_enrolment(plan, report_key), indent=2) + "\n")
 
 
-def _factory_release(raw: bytes, anchor: Anchor) -> bundle.Bundle:
+def factory_release(raw: bytes, judges: Judges) -> bundle.Bundle:
+    """Return the release that a device is made with; ToolError unless both judges accept it."""
     try:
-        return bundle.open_bundle(raw, anchor, verify)
+        factory: bundle.Bundle = judges.open(raw)
     except ManifestError as error:
         raise ToolError(
             f"the factory release is refused: {reason_name(error.code)} ({error.detail})"
         ) from None
+    except DisagreementError as error:
+        raise alarm(error) from None
+    return factory
 
 
 def flash_image(values: dict[str, object], factory: bundle.Bundle) -> bytes:
