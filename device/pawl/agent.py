@@ -176,8 +176,12 @@ class Agent:
         return lifecycle.RECOVERED if self._has_recovered() else lifecycle.NOTHING
 
     def _has_recovered(self):
-        """An answered check-in, or an hour, ends the recovery agent's turn: the application gets its next chance."""
-        if not self._is_unwell() or not (self.offers.is_answered() or self._is_turn_over()):
+        """An answered check-in, or an hour, ends the recovery agent's turn: the application gets its next chance.
+
+        Not while an install waits for its delay or for the link: what it would return to can't do that.
+        """
+        has_answer = self.offers.is_answered() and not self.offers.is_job_open
+        if not self._is_unwell() or not (has_answer or self._is_turn_over()):
             return False
         if not self.loader.has_bootable():
             return False  # a walk took what allowed it: only an install helps
