@@ -189,6 +189,15 @@ def test_a_connection_walks_64_steps():
     assert made.walk.topic() == topics.anchor(66)
 
 
+def test_a_connection_that_lasts_goes_on_walking():
+    """With the next check-in: else a device that never loses its link would stay 64 steps after where it began."""
+    made = World().make_agent()
+    for version in range(2, 66):
+        made.walk.take(factory.anchor_of(version))
+    made.walk.check_in()
+    assert made.walk.topic() == topics.anchor(66)
+
+
 def test_both_copies_torn():
     """Nothing installs before the walk is at what the ratchet names; then, in the same boot, an offer is followed."""
     world = World()
