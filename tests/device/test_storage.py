@@ -264,6 +264,25 @@ def test_blocks_are_written_once():
     assert not slot.image_matches(slots.sha256(whole), 4 * SECTOR)
 
 
+def worn(area):
+    """Make a region lose whatever is programmed."""
+    area.flash.program = lambda offset, data: None
+
+
+def test_a_boot_counter_that_takes_nothing_stops_nothing():
+    """Neither a check-in or an application that did well, nor, boot after boot, the application for the recovery agent."""
+    area = region(2)
+    for _ in range(9):
+        BootCounter(area).step()
+    counter = BootCounter(area)
+    assert counter.is_unwell()
+    worn(area)
+    assert refused(counter.step) == codes.REASON_FLASH_READ_BACK
+    assert not counter.is_unwell()
+    counter.note_well()
+    assert counter.fault == codes.REASON_FLASH_READ_BACK
+
+
 class CutError(Exception):
     """The power went."""
 
