@@ -206,10 +206,18 @@ class Agent:
             self.walk.is_behind = self.walk.is_behind or error.code == codes.REASON_ANCHOR_BEHIND
             self._count(error.code)
             return
+        self._note_anchor_fault()
         self.start.accept(offer)
         self.link.note_well()
         if offer.action != codes.OFFER_INSTALL:
             withdraw_pending(self.loader)
+
+    def _note_anchor_fault(self):
+        """An offer that asks for nothing is followed; that we are behind, or on a fork, is counted, and its check-in says so."""
+        reason = self.offers.anchor_fault()
+        if reason:
+            self.walk.is_behind = self.walk.is_behind or reason == codes.REASON_ANCHOR_BEHIND
+            self._count(reason)
 
     async def _ask_again(self, session):
         """Repeat an unanswered hello under its nonce; after an answered one, or an hour, it is time for a check-in."""
