@@ -176,8 +176,12 @@ class Agent:
         return lifecycle.RECOVERED if self._has_recovered() else lifecycle.NOTHING
 
     def _has_recovered(self):
-        """An answered check-in, or an hour, ends the recovery agent's turn: the application gets its next chance."""
-        if not self._is_unwell() or not (self.offers.is_answered() or self._is_turn_over()):
+        """An answered check-in, or an hour, ends the recovery agent's turn: the application gets its next chance.
+
+        Not while an install waits for its delay or for the link: what it would return to can't do that.
+        """
+        has_answer = self.offers.is_answered() and not self.offers.is_job_open
+        if not self._is_unwell() or not (has_answer or self._is_turn_over()):
             return False
         if not self.loader.has_bootable():
             return False  # a walk took what allowed it: only an install helps
@@ -202,10 +206,18 @@ class Agent:
             self.walk.is_behind = self.walk.is_behind or error.code == codes.REASON_ANCHOR_BEHIND
             self._count(error.code)
             return
+        self._note_anchor_fault()
         self.start.accept(offer)
         self.link.note_well()
         if offer.action != codes.OFFER_INSTALL:
             withdraw_pending(self.loader)
+
+    def _note_anchor_fault(self):
+        """An offer that asks for nothing is followed; that we are behind, or on a fork, is counted, and its check-in says so."""
+        reason = self.offers.anchor_fault()
+        if reason:
+            self.walk.is_behind = self.walk.is_behind or reason == codes.REASON_ANCHOR_BEHIND
+            self._count(reason)
 
     async def _ask_again(self, session):
         """Repeat an unanswered hello under its nonce; after an answered one, or an hour, it is time for a check-in."""

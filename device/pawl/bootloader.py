@@ -247,6 +247,8 @@ class Bootloader:
         candidate = self.candidates[name]
         if candidate.fault and candidate.slot.status().state != codes.SLOT_CONFIRMED:
             raise ManifestError(candidate.fault, "a walk took what allowed it: not confirmed")
+        if candidate.manifest is None:
+            return  # confirmed before, and a walk took what allowed it since: the ratchet has it
         candidate.slot.mark_confirmed()
         confirmed = Reading({codes.IMAGE_APP: candidate.release()}, self._anchor_reference())
         self.ratchet.advance(merge(self.ratchet.reading, confirmed))

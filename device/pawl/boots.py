@@ -5,6 +5,7 @@ confirmed application that crashes before the agent can check in doesn't keep th
 """
 
 from pawl.compat import const
+from pawl.errors import StorageError
 from pawl.journal import Journal
 
 _CELL_BYTES = const(64)
@@ -12,10 +13,14 @@ _UNWELL_MAX = const(8)
 
 
 class BootCounter:
-    """Two numbers that only rise, in one journal; `value` is the number of this boot after `step`."""
+    """Two numbers that only rise, in one journal; `value` is the number of this boot after `step`.
+
+    A region that takes no number stops nothing: `fault` says so, and no boot counts as unwell then.
+    """
 
     def __init__(self, region):
         self.journal = Journal(region, b"PWCT", _CELL_BYTES)
+        self.fault = 0
         found = [
             (int.from_bytes(body[:8], "big"), int.from_bytes(body[8:], "big"))
             for body in self.journal.bodies()
@@ -24,14 +29,23 @@ class BootCounter:
         self.well = max([0] + [pair[1] for pair in found])
 
     def step(self):
-        """Count this boot, in flash first; return its number."""
-        self._write(self.value + 1, self.well)
+        """Count this boot, in flash first; return its number, or raise StorageError."""
+        try:
+            self._write(self.value + 1, self.well)
+        except StorageError as error:
+            self.fault = error.code
+            raise
         return self.value
 
     def note_well(self):
-        """Say that this boot did well; written once."""
-        if self.well != self.value:
+        """Say that this boot did well; written once, and never a reason to fail what did well."""
+        if self.well == self.value:
+            return
+        try:
             self._write(self.value, self.value)
+        except StorageError as error:
+            self.fault = error.code
+            self.well = self.value
 
     def _write(self, value, well):
         kept = _body(self.value, self.well) if self.value else None
@@ -40,7 +54,7 @@ class BootCounter:
 
     def is_unwell(self):
         """Return whether the boots before this one call for the recovery agent (boot row 7)."""
-        before = self.value - 1 - self.well
+        before = 0 if self.fault else self.value - 1 - self.well
         return before > 0 and before % (_UNWELL_MAX + 1) == _UNWELL_MAX
 
 

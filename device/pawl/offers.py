@@ -64,8 +64,9 @@ class Offers:
             raise OfferError(codes.REASON_ANCHOR_BEHIND, "no readable trust anchor")
         offer, signer = messages.open_offer_by(raw, self.anchor.directors, self.verify)
         self._require_fresh(offer)
-        if offer.action == codes.OFFER_INSTALL:
-            self._require_anchor(offer)
+        reason = self._anchor_fault(offer)
+        if reason and offer.action == codes.OFFER_INSTALL:
+            raise OfferError(reason, "the director goes by another anchor")
         self.number = offer.number
         self.current = offer
         self.signer = signer
@@ -82,12 +83,22 @@ class Offers:
         if self.number is not None and offer.number <= self.number:
             raise OfferError(codes.REASON_OFFER_COUNTER, "not newer than the last one")
 
-    def _require_anchor(self, offer):
+    def _anchor_fault(self, offer):
+        """Return 0, or why we don't go by the director's anchor: it has a newer one, or another one of our version."""
         version, digest = offer.anchor
         if version > self.anchor.version:
-            raise OfferError(codes.REASON_ANCHOR_BEHIND, "the director has a newer anchor")
-        if version == self.anchor.version and digest != self.anchor.digest:
-            raise OfferError(codes.REASON_ANCHOR_FORK, "another anchor of the same version")
+            return codes.REASON_ANCHOR_BEHIND
+        is_fork = version == self.anchor.version and digest != self.anchor.digest
+        return codes.REASON_ANCHOR_FORK if is_fork else codes.REASON_OK
+
+    def anchor_fault(self):
+        """Return 0, or why we don't go by the anchor of the director that made the current offer.
+
+        An offer to hold or to do nothing is followed all the same: only a report tells that the anchor is kept from us.
+        """
+        if self.current is None or self.anchor is None:
+            return codes.REASON_OK
+        return self._anchor_fault(self.current)
 
     def accepted(self):
         """Return (nonce, number) of the newest accepted offer, as reports carry it, or None."""

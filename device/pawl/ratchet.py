@@ -38,11 +38,17 @@ def floor(sequence):
 
 
 def higher(one, other):
-    """Return the higher of two Releases (the second may be None); of equal ones the one that is known in full."""
+    """Return the higher of two Releases (the second may be None); of equal ones the one that is known in full.
+
+    One release may have an image for each slot: then the greater digest counts, in whatever order cells are read, so that
+    what all cells say together is always what one cell says.
+    """
     if other is None:
         return one
     if one.sequence == other.sequence:
-        return one if one.digest is not None else other
+        if one.digest is None or other.digest is None:
+            return one if one.digest is not None else other
+        return one if (one.digest, one.image or ()) >= (other.digest, other.image or ()) else other
     return one if one.sequence > other.sequence else other
 
 
@@ -101,7 +107,7 @@ class Ratchet:
         return self.journal.has_room(self._kept())
 
     def _kept(self):
-        return _encode(self.reading) if self.reading.roles else None
+        return None if self.reading == Reading({}, None) else _encode(self.reading)
 
 
 def _readable(body):

@@ -57,10 +57,13 @@ class Reporter:
         return {codes.IMAGE_APP: self.loader.accepted}
 
     async def tell_checked(self, session):
-        """Once per answered check-in, sign that its offer came: freshness for the server. Then the log, once per boot."""
+        """Once per answered check-in, sign that its offer came: freshness for the server. Then the log, once per boot.
+
+        With the reason, if the offer names an anchor that we don't go by: somebody may be keeping it from us.
+        """
         if not self.offers.is_answered() or self._checked_nonce == self.offers.nonce:
             return
-        await self.report(session, codes.EVENT_CHECKED, codes.REASON_OK)
+        await self.report(session, codes.EVENT_CHECKED, self.offers.anchor_fault())
         self._checked_nonce = self.offers.nonce
         content = self.diary.untold()
         if content is not None:

@@ -8,7 +8,7 @@ from pawl import topics
 from pawl.compat import const
 from pawl.errors import StorageError, TrustError
 
-STEPS_MAX = const(64)  # of one connection
+STEPS_MAX = const(64)  # of one connection, and between two check-ins
 
 
 class AnchorTakenError(Exception):
@@ -34,8 +34,8 @@ class Walk:
         self._is_open = True
 
     def check_in(self):
-        """Listen again after a document that was refused."""
-        self._is_open = True
+        """Listen again after a document that was refused, and after so many steps: a connection may last for months."""
+        self.connected()
 
     def topic(self):
         """Return the topic of the next version, or None while nothing is listened to."""

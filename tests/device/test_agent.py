@@ -433,6 +433,23 @@ def test_the_recovery_agents_turn_ends_with_an_answer():
     assert world.hello.running == codes.RUNNING_A
 
 
+def test_the_recovery_agents_turn_lasts_while_an_install_waits():
+    """An offer with a delay: the application that never gets to check in would not install it either; an hour is the end."""
+    world = World()
+    for _ in range(8):
+        world.board.boot()
+    world.publish(factory.release(sequence=2, version=(2,)))
+    world.changes = {"delay_s": 600}
+    world.run()
+    assert not world.is_reset
+    world.port.now_ms += 1000 * 600
+    world.agent.state = "IDLE"
+    world.is_reset = simulator.asyncio.run(world._run(0.3))
+    assert world.is_reset
+    world.run()
+    assert installed(world) == 2
+
+
 def test_recovery_agent_alone_can_repair():
     """With no slot left that boots, the agent installs what the director offers, and the device runs again."""
     world = World()

@@ -210,3 +210,31 @@ def test_what_is_received_does_not_wear_the_flash():
     assert clock._readable(made._snapshots.value()).uptime == HOUR
     assert int.from_bytes(made._snapshots._newest[:8], "big") == 0
     assert erased == []
+
+
+def test_a_device_that_is_awake_for_minutes_gets_its_erases_back():
+    """Boots of ten minutes, cut without a word: at least a quarter of each counts, so a day of uptime passes at last."""
+    area = new_region()
+    for _ in range(clock.ERASES_MAX):
+        Clock(area, Ticks()).note_erase()
+    boots = 0
+    while Clock(area, Ticks()).is_spent():
+        made = Clock(area, Ticks())
+        for _ in range(10):
+            made.port.now_ms += 60000
+            made.uptime_s()
+        boots += 1
+        assert boots <= 4 * DAY // 600
+    assert boots >= DAY // 600
+
+
+def test_a_boot_is_kept_a_few_times_an_hour():
+    """After 1, 4 and 16 minutes, then hourly, however often somebody asks for the time."""
+    made = new_clock()
+    kept = []
+    save = made.save
+    made.save = lambda: (kept.append(made.times.uptime), save())
+    for _ in range(2 * HOUR + 900):
+        made.port.now_ms += 1000
+        made.uptime_s()
+    assert kept == [60, 240, 960, 960 + HOUR]

@@ -84,6 +84,28 @@ def test_a_second_offer_under_a_nonce_is_not_told_again():
     assert world.checks() == [(world.nonce, 0)]
 
 
+def checked_reasons(world):
+    """Return the reasons of the answered check-ins."""
+    return [report.reason for report in world.signed_reports() if report.event == codes.EVENT_CHECKED]
+
+
+def test_t04_an_anchor_that_is_withheld_is_told():
+    """The director goes by a newer one, or by another one of ours, and asks for nothing: followed, counted, and signed."""
+    world = World()
+    file = world.publish_anchor(2)
+    world.broker.retained.clear()
+    world.run()
+    assert (checked_reasons(world), world.reports()) == ([codes.REASON_ANCHOR_BEHIND], [(1, 0)])
+    assert world.agent.refusals == {codes.REASON_ANCHOR_BEHIND: 1}
+    world.anchor = factory.trust.load(factory.anchor_of(1, ca=[b"other"]), factory.verify)
+    world.run()
+    assert checked_reasons(world)[1:] == [codes.REASON_ANCHOR_FORK]
+    world.anchor = factory.trust.load(file, factory.verify)
+    world.broker.retained[simulator.topics.anchor(2)] = file
+    world.run()
+    assert checked_reasons(world)[2:] == [codes.REASON_OK]
+
+
 def new_agent(world):
     """Boot, and return the agent without running it."""
     loader, decision = world.board.boot()

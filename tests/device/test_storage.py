@@ -262,3 +262,68 @@ def test_blocks_are_written_once():
     assert slot.image_matches(slots.sha256(whole), len(whole))
     assert not slot.image_matches(slots.sha256(whole), len(whole) - 1)
     assert not slot.image_matches(slots.sha256(whole), 4 * SECTOR)
+
+
+def worn(area):
+    """Make a region lose whatever is programmed."""
+    area.flash.program = lambda offset, data: None
+
+
+def test_a_boot_counter_that_takes_nothing_stops_nothing():
+    """Neither a check-in or an application that did well, nor, boot after boot, the application for the recovery agent."""
+    area = region(2)
+    for _ in range(9):
+        BootCounter(area).step()
+    counter = BootCounter(area)
+    assert counter.is_unwell()
+    worn(area)
+    assert refused(counter.step) == codes.REASON_FLASH_READ_BACK
+    assert not counter.is_unwell()
+    counter.note_well()
+    assert counter.fault == codes.REASON_FLASH_READ_BACK
+
+
+class CutError(Exception):
+    """The power went."""
+
+
+def cut_at_erases(area):
+    """Return a region over the same flash that loses power behind each erase."""
+    cut = Region(area.flash, area.start, area.size)
+
+    def erase(offset, size):
+        area.erase(offset, size)
+        raise CutError
+
+    cut.erase = erase
+    return cut
+
+
+def test_an_anchor_outlives_every_cut_before_any_release_is_confirmed():
+    """A device that was provisioned without a release walks on: no half is erased that alone holds its newest step."""
+    area = region(2)
+    for version in range(1, 60):
+        anchor = (version, bytes(32))
+        before = Ratchet(area).reading.anchor
+        try:
+            Ratchet(cut_at_erases(area)).advance(Reading({}, anchor))
+        except CutError:
+            assert Ratchet(area).reading.anchor == before, version
+            Ratchet(area).advance(Reading({}, anchor))
+    assert Ratchet(area).reading.anchor == (59, bytes(32))
+
+
+def test_one_release_with_an_image_for_each_slot_leaves_room():
+    """Confirmed in one slot, later repaired into the other: after any number of steps the ratchet takes one more."""
+    for first, second in ((D1, D2), (D2, D1)):
+        for steps in range(1, 34):
+            area = region(2)
+            confirmed, repaired = [Release(5, D1, (1,), (image, 100)) for image in (first, second)]
+            ratchet = Ratchet(area)
+            for version in range(1, steps + 1):
+                ratchet.advance(Reading({1: confirmed}, (version, D1)))
+            ratchet.advance(Reading({1: repaired}, None))
+            for version in range(steps + 1, steps + 20):
+                assert Ratchet(area).reading == ratchet.reading
+                assert Ratchet(area).has_room(), (steps, version)
+                ratchet.advance(Reading({}, (version, D1)))

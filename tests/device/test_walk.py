@@ -198,6 +198,15 @@ def test_a_connection_walks_64_steps():
     assert made.walk.topic() == topics.anchor(66)
 
 
+def test_a_connection_that_lasts_goes_on_walking():
+    """With the next check-in: else a device that never loses its link would stay 64 steps after where it began."""
+    made = World().make_agent()
+    for version in range(2, 66):
+        made.walk.take(factory.anchor_of(version))
+    made.walk.check_in()
+    assert made.walk.topic() == topics.anchor(66)
+
+
 def test_both_copies_torn():
     """Nothing installs before the walk is at what the ratchet names; then, in the same boot, an offer is followed."""
     world = World()
@@ -410,3 +419,17 @@ def test_an_anchor_session_can_only_read():
     session = AnchorSession(lambda on_message: simulator.Client(simulator.Broker(), on_message))
     surface = [name for name in dir(session) if not name.startswith("_")]
     assert sorted(surface) == ["answer_timeout_s", "close", "open", "read"]
+
+
+def test_what_was_confirmed_may_be_barred_before_it_is_told():
+    """The link is lost behind the confirm, and the next check-in brings an anchor that bars it: told, and running on."""
+    world = World()
+    digest = world.publish(factory.release(sequence=2, version=(2,)))
+    world.run()
+    loader, _ = world.board.boot()
+    loader.confirm(codes.RUNNING_B)
+    loader.anchors.accept(factory.anchor_of(2, barred=[digest]))
+    loader.judge()
+    loader.confirm(codes.RUNNING_B)
+    assert ratchet(world) == (2, 2)
+    assert world.board.storage.slots[1].status().state == codes.SLOT_CONFIRMED

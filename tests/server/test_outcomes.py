@@ -201,6 +201,17 @@ def test_t04_what_proves_freshness(accepted, is_fresh, is_newest):
     assert outcomes.answers_newest(device, report) is is_newest
 
 
+@pytest.mark.parametrize("reason", [codes.REASON_ANCHOR_BEHIND, codes.REASON_ANCHOR_FORK])
+def test_t04_a_device_that_is_kept_from_our_anchor_is_not_fresh(reason):
+    """It follows offers that ask for nothing, and says that it doesn't go by the anchor that they name."""
+    device = Device(
+        enrolment=FakeFleetDevice(name="bench-1").enrolment, nonce=NONCE, first_number=7, next_number=9
+    )
+    report = _report(codes.EVENT_CHECKED, accepted=(NONCE, 8))
+    assert outcomes.is_fresh(device, report)
+    assert not outcomes.is_fresh(device, replace(report, reason=reason))
+
+
 @pytest.mark.parametrize(
     "wrong",
     [

@@ -47,8 +47,8 @@ def answers_newest(device: Device, report: SignedReport) -> bool:
 
 
 def is_fresh(device: Device, report: SignedReport) -> bool:
-    """Return whether the report proves that the device follows offers under the nonce that is open."""
-    if report.accepted is None or device.nonce is None:
+    """Return whether the report proves that the device follows offers, and our anchor, under the nonce that is open."""
+    if report.accepted is None or device.nonce is None or report.reason in _HELD_BACK:
         return False
     nonce, number = report.accepted
     return nonce == device.nonce and device.first_number <= number < device.next_number
@@ -109,6 +109,8 @@ def _reverted(assignment: Assignment, report: SignedReport) -> Assignment:
     )
 
 
+# Somebody keeps the newest anchor from the device, or gave it another one: it is not up to date, whatever it answers.
+_HELD_BACK = (codes.REASON_ANCHOR_BEHIND, codes.REASON_ANCHOR_FORK)
 _RUNS_IT = (codes.REASON_OK, codes.REASON_ALREADY_INSTALLED)
 
 
