@@ -145,6 +145,7 @@ class ServedTarget(Target):
         if not isinstance(self.broker, ServedBroker):
             self.broker = ServedBroker(self.server)
             self.port.broker = self.broker
+            self.port.authority = self.anchor.ca[0]
         return super().run(timeout_s)
 
     def assign(self, sequence, **rest):

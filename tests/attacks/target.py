@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from simulator import Port, ResetError, World
 
-from pawl import codes, messages, topics
+from pawl import anchors, codes, messages, topics
 from pawl.agent import Agent
 from pawl.bootloader import Bootloader
 from pawl.compat import sha256
@@ -60,7 +60,6 @@ class TargetPort(Port):
         self.loop = None
         self.chance = random.Random(1)
         self.link_fault = None  # a reason code: connecting fails with it
-        self.attempts = 0
 
     def random(self, count):
         return self.chance.randbytes(count)
@@ -79,10 +78,16 @@ class TargetPort(Port):
         return (one - other + half) % _TICKS_PERIOD - half
 
     async def connect(self, identity, anchor):
-        self.attempts += 1
         if self.link_fault is not None:
+            self.attempts.append("normal")
             raise TransportError(self.link_fault, "the network is down")
         return await super().connect(identity, anchor)
+
+    async def connect_anchors(self, identity):
+        if self.link_fault not in (None, codes.REASON_LINK_TLS):
+            self.attempts.append("anchors")
+            raise TransportError(self.link_fault, "the network is down")
+        return await super().connect_anchors(identity)
 
 
 class TargetBoard(Board):
@@ -97,7 +102,11 @@ class TargetBoard(Board):
 
 @dataclass(frozen=True, kw_only=True)
 class Snapshot:
-    """What an attack must not move; slots as (state, digest, trials, reason), `runs` as the next boot decides."""
+    """What an attack must not move.
+
+    Slots as (state, digest, trials, reason); `runs` as the next boot decides; quarantine as (digest, attempts, reason);
+    `log` is (code, detail) from the oldest entry on, which may grow by what was refused and nothing else (`Row`).
+    """
 
     slot_a: tuple
     slot_b: tuple
@@ -105,10 +114,17 @@ class Snapshot:
     running_bytes: bytes
     ratchet: tuple
     anchor: tuple
+    quarantine: tuple
+    log: tuple
 
     def differences(self, other):
         """Return the names of the fields that differ."""
         return {one.name for one in fields(self) if getattr(self, one.name) != getattr(other, one.name)}
+
+    def news(self, later):
+        """Return the codes that the log told after this; the log loses nothing and changes nothing."""
+        assert later.log[: len(self.log)] == self.log, "the log forgot or changed an entry"
+        return {code for code, _ in later.log[len(self.log) :]}
 
 
 def snapshot(flash):
@@ -119,6 +135,8 @@ def snapshot(flash):
     statuses = [slot.status() for slot in storage.slots]
     reading = storage.ratchet().reading
     accepted = reading.roles.get(codes.IMAGE_APP)
+    verdicts = storage.quarantine().all(storage.slots)
+    entries = [(entry.code, entry.detail) for entry in storage.log().entries()]
     content = bytes(copy.store)
     decision = Bootloader(storage, verify).settle(is_unwell=False)
     return Snapshot(
@@ -128,6 +146,8 @@ def snapshot(flash):
         running_bytes=b"" if decision.slot is None else _slot_digest(content, decision.slot),
         ratchet=(accepted.sequence, accepted.digest, accepted.version) if accepted else (),
         anchor=reading.anchor or (),
+        quarantine=tuple(tuple(verdict) for verdict in verdicts),
+        log=tuple(reversed(entries)),
     )
 
 
@@ -188,7 +208,7 @@ class Target(World):
             for kind, raw in self.broker.up
             if kind == "report"
         ]
-        return [(report.event, report.reason) for report in opened]
+        return [(one.event, one.reason) for one in opened if one.event != codes.EVENT_CHECKED]
 
     def reported_refusals(self):
         """Return the reasons of the signed reports `refused`."""
@@ -211,6 +231,19 @@ class Target(World):
         """Return the topics (release, index, [block, ...]) of what was published last."""
         index = next(topic for topic in reversed(list(self.broker.retained)) if topic.endswith("/i"))
         return topics.release(digest), index, [f"{index[:-1]}0/{number}" for number in range(blocks)]
+
+
+def put_anchor(board, file):
+    """Write both flash copies of the anchor past every rule."""
+    anchors.provision([board.storage.regions[name] for name in ("anchor_a", "anchor_b")], file)
+
+
+def failed(digest, trials, reason, *, slot="b", attempts=1):
+    """Return what a Snapshot has changed when a release failed in a slot: a verdict on it, of so many attempts."""
+    return {
+        f"slot_{slot}": ("failed", digest, trials, reason),
+        "quarantine": ((digest, attempts, reason),),
+    }
 
 
 def flipped(place):

@@ -288,9 +288,6 @@ def test_t39_an_update_that_fails_is_not_tried_in_a_loop(attack):
     row.changed(before, target.snapshot(), "slot B: failed(trials)", slot_b=failed)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="an accepted offer has no age yet: a job may end days after it was withdrawn"
-)
 def test_t04_an_old_offer_does_not_end_a_job_days_later(attack):
     """The broker holds back one block and the director's `hold`; ten days later it hands out the block."""
     row = attack("T04", "freeze: last block held back for 10 days, `hold` suppressed")

@@ -1,7 +1,7 @@
 """Root keys, successors and forks of the trust anchor: T18, T20, T21, T24."""
 
 import factory
-from target import Target
+from target import Target, put_anchor
 
 from pawl import cbor, codes, trust
 from pawl.errors import TrustError
@@ -104,7 +104,7 @@ def test_t21_an_anchor_written_past_the_ratchet(attack):
     before = target.snapshot()
     fork = values(1, FORK_ROOT)
     fork[codes.ANCHOR_KEYS][2] = factory.STRANGER.encoded()
-    target.board.storage.write_anchor(factory.anchor_file(fork, (FORK_ROOT,)))
+    put_anchor(target.board, factory.anchor_file(fork, (FORK_ROOT,)))
     target.publish(factory.release(sequence=2, version=(2,), signers=(factory.STRANGER,)))
     row.refused(target.refusal(), codes.REASON_ANCHOR_BEHIND)
     assert target.broker.fetched == []
