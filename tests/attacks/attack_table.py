@@ -23,13 +23,17 @@ class Row:
     reasons: list[str] = field(default_factory=list)
     state: str = ""
     is_failed: bool = False
-    _to_log: set[int] = field(default_factory=set)
+    _to_log: set[int] = field(default_factory=set)  # since the last look at the log
+    _logged: set[int] = field(default_factory=set)  # ever
 
-    def refused(self, found, wanted):
-        """Assert that the attack was refused for this reason, a code of the device or a name of the server."""
+    def refused(self, found, wanted, *, is_logged=True):
+        """Assert that the attack was refused for this reason, a code of the device or a name of the server.
+
+        A device that refuses says so in its log; where no device is asked, `is_logged` is false.
+        """
         assert _named(found) == _named(wanted)
         self._add(_named(wanted))
-        if isinstance(wanted, int) and wanted not in LINK_REASONS:
+        if is_logged and isinstance(wanted, int) and wanted not in LINK_REASONS:
             self._to_log.add(wanted)
 
     def logged(self, *reasons):
@@ -59,9 +63,11 @@ class Row:
         self.state = words
 
     def _require_log(self, before, after):
-        """The device's log grew by the reasons that it refused for since the last look, and by nothing else."""
+        """The device's log grew by every reason that it refused for since the last look, and by nothing that it didn't."""
         told = {_named(code) for code in before.news(after)}
-        assert told == {_named(code) for code in self._to_log}
+        self._logged |= self._to_log
+        assert {_named(code) for code in self._to_log} <= told
+        assert told <= {_named(code) for code in self._logged}
         self._to_log.clear()
 
     def moved_only(self, before, after, names, words):

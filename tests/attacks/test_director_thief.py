@@ -66,8 +66,8 @@ def listed(raw):
         digest=bytes(opened.envelope.digest),
         sequence=opened.manifest.sequence_number,
         version="9",
-        index_digest=bytes(opened.index_digest),
-        size_bytes=opened.index.size,
+        index_digest=bytes(opened.app().digest),
+        size_bytes=opened.app().index.size,
     )
 
 

@@ -6,7 +6,7 @@ from itertools import pairwise
 import factory
 import pytest
 from simulator import partition
-from target import DAY_S, Target, TargetBoard
+from target import DAY_S, Target, TargetBoard, failed
 
 from pawl import codes, topics
 
@@ -284,8 +284,9 @@ def test_t39_an_update_that_fails_is_not_tried_in_a_loop(attack):
     target.board.flash.erase = lambda offset: (erased.append(offset), erase(offset))
     row.refused(target.refusal(timeout_s=2 * DAY_S), codes.REASON_QUARANTINED)
     assert not set(erased) & set(images)
-    failed = ("failed", target.wanted, 3, codes.REASON_TRIALS)
-    row.changed(before, target.snapshot(), "slot B: failed(trials)", slot_b=failed)
+    row.logged(codes.REASON_TRIALS)
+    verdict = failed(target.wanted, 3, codes.REASON_TRIALS)
+    row.changed(before, target.snapshot(), "slot B: failed(trials)", **verdict)
 
 
 def test_t04_an_old_offer_does_not_end_a_job_days_later(attack):

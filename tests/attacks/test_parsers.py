@@ -46,7 +46,9 @@ def test_t07_a_release_that_does_not_say_for_whom(attack, missing):
     else:
         del shared[1][codes.PARAMETER_VENDOR], shared[1][codes.PARAMETER_CLASS]
     publish_envelope(target, values)
-    row.refused(target.refusal(), codes.REASON_VENDOR if missing == "identifiers" else codes.REASON_COMMAND)
+    row.refused(
+        target.refusal(), codes.REASON_PARAMETER if missing == "identifiers" else codes.REASON_COMMAND
+    )
     row.unchanged(before, target.snapshot())
 
 
