@@ -38,6 +38,11 @@ class Server:
         self._opened = open_store(self.store)
         self.do(self._opened.__aenter__())
 
+    @staticmethod
+    def now_s():
+        """Return the server's time, which stands still."""
+        return NOW_S
+
     def do(self, coroutine):
         """Run a coroutine in the server's loop; return its result."""
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(WAIT_S)
@@ -63,7 +68,8 @@ class Server:
     def enroll(self, name, key):
         """Let a device in under a report key."""
         enrolment = Enrolment(device=name, vendor=VENDOR, class_id=CLASS, report_x=key.x, report_y=key.y)
-        self.do(self._write(lambda transaction: transaction.enroll(Device(enrolment=enrolment))))
+        device = Device(enrolment=enrolment, enrolled_at_s=NOW_S)
+        self.do(self._write(lambda transaction: transaction.enroll(device)))
 
     async def _write(self, what):
         async with self.store.writing() as transaction:

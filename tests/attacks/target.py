@@ -26,7 +26,10 @@ from pawl.ports.host.verifier import verify
 from pawl.storage import Storage
 
 _TICKS_PERIOD = 1 << 30  # of MicroPython's ticks_ms: 12 days
-_SLOT_REGIONS = (("page_a", "envelope_a", "image_a"), ("page_b", "envelope_b", "image_b"))
+_SLOT_REGIONS = (
+    ("page_a", "envelope_a", "image_a", "data_a"),
+    ("page_b", "envelope_b", "image_b", "data_b"),
+)
 _STATES = ("empty", "written", "pending", "trial", "confirmed", "failed")
 DAY_S = 86400
 
@@ -193,6 +196,11 @@ class Target(World):
         except ResetError:
             return True
         return False
+
+    def take_anchor(self, file):
+        """Put an anchor on the broker under its true version, and let the director go by it."""
+        self.anchor = factory.trust.load(file, verify)
+        self.broker.retained[topics.anchor(self.anchor.version)] = file
 
     def refusal(self, timeout_s=120):
         """Run, and return the one reason that was counted; a device that resets has been talked into something."""
