@@ -100,6 +100,14 @@ class Server:
 
         return self.do(self._write(read))
 
+    def device(self, name=NAME):
+        """Return what the server knows of a device."""
+
+        async def read(transaction):
+            return await transaction.device(name)
+
+        return self.do(self._write(read))
+
     def refusals(self):
         """Return {(device, where, reason): count}."""
 
