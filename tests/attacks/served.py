@@ -92,11 +92,13 @@ class Server:
         self.do(self._write(write))
         return release.digest
 
-    def assignment(self, name=NAME):
-        """Return what a device is assigned."""
+    def assignment(self, name=NAME, release=None):
+        """Return the assignment that a device has now, or the one of a release."""
 
         async def read(transaction):
-            return (await transaction.assignments([name])).get(name)
+            if release is None:
+                return (await transaction.assignments([name])).get(name)
+            return (await transaction.every_assignment([name]))[name, release]
 
         return self.do(self._write(read))
 

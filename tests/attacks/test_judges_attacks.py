@@ -41,7 +41,7 @@ def test_t31_a_lying_verifier_lets_a_strangers_release_in(attack, tmp_path):
 
 
 def test_t31_a_lying_verifier_changes_what_a_release_says(attack, tmp_path):
-    """It accepts what is true and tells another sequence number: a difference in any word is a disagreement."""
+    """It accepts what is true and names no signer of it: a difference in any word is a disagreement."""
     row = attack("T31", "malware in the host's verifier: a true release told otherwise")
     with serving(tmp_path) as (server, target):
         before = target.snapshot()

@@ -59,10 +59,11 @@ def test_t29_a_withheld_revert_of_another_release(attack, tmp_path):
             "event": codes.EVENT_REVERTED,
             "reason": codes.REASON_TRIALS,
             "suit_report": speaking_of(two, codes.REASON_TRIALS),
-            "ratchets": {},
         }
         server.take(UP, report(own, number=1, **late))
         row.failed(server.assignment() == wanted, True, "(settles release 2 only)")
+        assert server.assignment(release=two).state == AssignmentState.FAILED
         server.take(UP, report(own, number=2, **{**late, "suit_report": None}))
         row.failed(server.assignment() == wanted, True, "(settles release 2 only)")
+        assert server.refusals() == {}, "both were heard, and neither settled what is wanted"
         row.kept(before, target.snapshot())
