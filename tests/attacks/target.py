@@ -25,7 +25,7 @@ from pawl.flash import MemoryFlash
 from pawl.ports.host.verifier import verify
 from pawl.storage import Storage
 
-_TICKS_PERIOD = 1 << 30  # of MicroPython's ticks_ms: 12 days
+TICKS_PERIOD = 1 << 30  # of MicroPython's ticks_ms: 12 days
 _SLOT_REGIONS = (
     ("page_a", "envelope_a", "image_a", "data_a"),
     ("page_b", "envelope_b", "image_b", "data_b"),
@@ -62,6 +62,7 @@ class TargetPort(Port):
         super().__init__(broker)
         self.loop = None
         self.chance = random.Random(1)
+        self.ticks_from_s = 0  # what the ticks show when a run begins
         self.link_fault = None  # a reason code: connecting fails with it
 
     def random(self, count):
@@ -74,11 +75,11 @@ class TargetPort(Port):
         return r.to_bytes(32) + s.to_bytes(32)
 
     def ticks_ms(self):
-        return int(self.loop.now_s * 1000) % _TICKS_PERIOD
+        return int((self.ticks_from_s + self.loop.now_s) * 1000) % TICKS_PERIOD
 
     def ticks_diff(self, one, other):
-        half = _TICKS_PERIOD // 2
-        return (one - other + half) % _TICKS_PERIOD - half
+        half = TICKS_PERIOD // 2
+        return (one - other + half) % TICKS_PERIOD - half
 
     async def connect(self, identity, anchor):
         if self.link_fault is not None:
