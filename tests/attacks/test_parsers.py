@@ -149,7 +149,7 @@ ABUSES = {
     "nothing": b"",
     "break alone": b"\xff",
 }
-BEFORE_SIGNATURE = ("release", "index", "offer")
+BEFORE_SIGNATURE = ("release", "index", "offer", "anchor")
 
 
 def abuse(target, place, raw):
@@ -162,6 +162,9 @@ def abuse(target, place, raw):
             await target.broker.deliver(topics.offer(partition(), "bench-1"), raw)
 
         target.broker.on_hello = shout
+    elif place == "anchor":
+        target.wanted = None
+        target.broker.retained[topics.anchor(2)] = raw
     else:
         target.broker.retained[release if place == "release" else listing] = raw
 
