@@ -3,9 +3,10 @@
 from collections import namedtuple
 
 from pawl import cbor, codes, records
-from pawl.compat import sha256
+from pawl.compat import const, sha256
 from pawl.errors import StorageError
 
+PARTITIONS = const(64)
 _MAGIC = b"PWID"
 _FIELDS = (
     "device",  # id, [a-z0-9][a-z0-9-]{0,62}
@@ -27,7 +28,7 @@ Identity = namedtuple("Identity", _FIELDS + ("partition", "ids"))
 
 def partition_of(device) -> int:
     """Return the topic partition of a device id: the first byte of its SHA-256, mod 64."""
-    return sha256(device.encode())[0] % 64
+    return sha256(device.encode())[0] % PARTITIONS
 
 
 def write(regions, values):

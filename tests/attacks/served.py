@@ -38,6 +38,11 @@ class Server:
         self._opened = open_store(self.store)
         self.do(self._opened.__aenter__())
 
+    @staticmethod
+    def now_s():
+        """Return the server's time, which stands still."""
+        return NOW_S
+
     def do(self, coroutine):
         """Run a coroutine in the server's loop; return its result."""
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(WAIT_S)
@@ -63,7 +68,8 @@ class Server:
     def enroll(self, name, key):
         """Let a device in under a report key."""
         enrolment = Enrolment(device=name, vendor=VENDOR, class_id=CLASS, report_x=key.x, report_y=key.y)
-        self.do(self._write(lambda transaction: transaction.enroll(Device(enrolment=enrolment))))
+        device = Device(enrolment=enrolment, enrolled_at_s=NOW_S)
+        self.do(self._write(lambda transaction: transaction.enroll(device)))
 
     async def _write(self, what):
         async with self.store.writing() as transaction:
@@ -86,11 +92,21 @@ class Server:
         self.do(self._write(write))
         return release.digest
 
-    def assignment(self, name=NAME):
-        """Return what a device is assigned."""
+    def assignment(self, name=NAME, release=None):
+        """Return the assignment that a device has now, or the one of a release."""
 
         async def read(transaction):
-            return (await transaction.assignments([name])).get(name)
+            if release is None:
+                return (await transaction.assignments([name])).get(name)
+            return (await transaction.every_assignment([name]))[name, release]
+
+        return self.do(self._write(read))
+
+    def device(self, name=NAME):
+        """Return what the server knows of a device."""
+
+        async def read(transaction):
+            return await transaction.device(name)
 
         return self.do(self._write(read))
 
@@ -145,6 +161,7 @@ class ServedTarget(Target):
         if not isinstance(self.broker, ServedBroker):
             self.broker = ServedBroker(self.server)
             self.port.broker = self.broker
+            self.port.authority = self.anchor.ca[0]
         return super().run(timeout_s)
 
     def assign(self, sequence, **rest):

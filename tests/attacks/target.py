@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from simulator import Port, ResetError, World
 
-from pawl import codes, messages, topics
+from pawl import anchors, codes, messages, topics
 from pawl.agent import Agent
 from pawl.bootloader import Bootloader
 from pawl.compat import sha256
@@ -25,8 +25,11 @@ from pawl.flash import MemoryFlash
 from pawl.ports.host.verifier import verify
 from pawl.storage import Storage
 
-_TICKS_PERIOD = 1 << 30  # of MicroPython's ticks_ms: 12 days
-_SLOT_REGIONS = (("page_a", "envelope_a", "image_a"), ("page_b", "envelope_b", "image_b"))
+TICKS_PERIOD = 1 << 30  # of MicroPython's ticks_ms: 12 days
+_SLOT_REGIONS = (
+    ("page_a", "envelope_a", "image_a", "data_a"),
+    ("page_b", "envelope_b", "image_b", "data_b"),
+)
 _STATES = ("empty", "written", "pending", "trial", "confirmed", "failed")
 DAY_S = 86400
 
@@ -59,8 +62,8 @@ class TargetPort(Port):
         super().__init__(broker)
         self.loop = None
         self.chance = random.Random(1)
+        self.ticks_from_s = 0  # what the ticks show when a run begins
         self.link_fault = None  # a reason code: connecting fails with it
-        self.attempts = 0
 
     def random(self, count):
         return self.chance.randbytes(count)
@@ -72,17 +75,23 @@ class TargetPort(Port):
         return r.to_bytes(32) + s.to_bytes(32)
 
     def ticks_ms(self):
-        return int(self.loop.now_s * 1000) % _TICKS_PERIOD
+        return int((self.ticks_from_s + self.loop.now_s) * 1000) % TICKS_PERIOD
 
     def ticks_diff(self, one, other):
-        half = _TICKS_PERIOD // 2
-        return (one - other + half) % _TICKS_PERIOD - half
+        half = TICKS_PERIOD // 2
+        return (one - other + half) % TICKS_PERIOD - half
 
     async def connect(self, identity, anchor):
-        self.attempts += 1
         if self.link_fault is not None:
+            self.attempts.append("normal")
             raise TransportError(self.link_fault, "the network is down")
         return await super().connect(identity, anchor)
+
+    async def connect_anchors(self, identity):
+        if self.link_fault not in (None, codes.REASON_LINK_TLS):
+            self.attempts.append("anchors")
+            raise TransportError(self.link_fault, "the network is down")
+        return await super().connect_anchors(identity)
 
 
 class TargetBoard(Board):
@@ -97,7 +106,11 @@ class TargetBoard(Board):
 
 @dataclass(frozen=True, kw_only=True)
 class Snapshot:
-    """What an attack must not move; slots as (state, digest, trials, reason), `runs` as the next boot decides."""
+    """What an attack must not move.
+
+    Slots as (state, digest, trials, reason); `runs` as the next boot decides; quarantine as (digest, attempts, reason);
+    `log` is (code, detail) from the oldest entry on, which may grow by what was refused and nothing else (`Row`).
+    """
 
     slot_a: tuple
     slot_b: tuple
@@ -105,10 +118,17 @@ class Snapshot:
     running_bytes: bytes
     ratchet: tuple
     anchor: tuple
+    quarantine: tuple
+    log: tuple
 
     def differences(self, other):
         """Return the names of the fields that differ."""
         return {one.name for one in fields(self) if getattr(self, one.name) != getattr(other, one.name)}
+
+    def news(self, later):
+        """Return the codes that the log told after this; the log loses nothing and changes nothing."""
+        assert later.log[: len(self.log)] == self.log, "the log forgot or changed an entry"
+        return {code for code, _ in later.log[len(self.log) :]}
 
 
 def snapshot(flash):
@@ -119,6 +139,8 @@ def snapshot(flash):
     statuses = [slot.status() for slot in storage.slots]
     reading = storage.ratchet().reading
     accepted = reading.roles.get(codes.IMAGE_APP)
+    verdicts = storage.quarantine().all(storage.slots)
+    entries = [(entry.code, entry.detail) for entry in storage.log().entries()]
     content = bytes(copy.store)
     decision = Bootloader(storage, verify).settle(is_unwell=False)
     return Snapshot(
@@ -128,6 +150,8 @@ def snapshot(flash):
         running_bytes=b"" if decision.slot is None else _slot_digest(content, decision.slot),
         ratchet=(accepted.sequence, accepted.digest, accepted.version) if accepted else (),
         anchor=reading.anchor or (),
+        quarantine=tuple(tuple(verdict) for verdict in verdicts),
+        log=tuple(reversed(entries)),
     )
 
 
@@ -174,6 +198,11 @@ class Target(World):
             return True
         return False
 
+    def take_anchor(self, file):
+        """Put an anchor on the broker under its true version, and let the director go by it."""
+        self.anchor = factory.trust.load(file, verify)
+        self.broker.retained[topics.anchor(self.anchor.version)] = file
+
     def refusal(self, timeout_s=120):
         """Run, and return the one reason that was counted; a device that resets has been talked into something."""
         self.run(timeout_s)
@@ -188,7 +217,7 @@ class Target(World):
             for kind, raw in self.broker.up
             if kind == "report"
         ]
-        return [(report.event, report.reason) for report in opened]
+        return [(one.event, one.reason) for one in opened if one.event != codes.EVENT_CHECKED]
 
     def reported_refusals(self):
         """Return the reasons of the signed reports `refused`."""
@@ -211,6 +240,19 @@ class Target(World):
         """Return the topics (release, index, [block, ...]) of what was published last."""
         index = next(topic for topic in reversed(list(self.broker.retained)) if topic.endswith("/i"))
         return topics.release(digest), index, [f"{index[:-1]}0/{number}" for number in range(blocks)]
+
+
+def put_anchor(board, file):
+    """Write both flash copies of the anchor past every rule."""
+    anchors.provision([board.storage.regions[name] for name in ("anchor_a", "anchor_b")], file)
+
+
+def failed(digest, trials, reason, *, slot="b", attempts=1):
+    """Return what a Snapshot has changed when a release failed in a slot: a verdict on it, of so many attempts."""
+    return {
+        f"slot_{slot}": ("failed", digest, trials, reason),
+        "quarantine": ((digest, attempts, reason),),
+    }
 
 
 def flipped(place):

@@ -10,11 +10,16 @@ import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
+from typer.testing import CliRunner
 
 from pawl.identity import partition_of
 from pawl_server.domain.fleet import DEVICE_ID
+from pawl_server.mqtt.broker_config import DEVICE_ACL
 from pawl_server.settings import ServerSettings
+from pawl_tools.cli import app
+from pawl_tools.errors import ToolError
 from pawl_tools.pki import issue
+from pawl_tools.provision import DevicePlan
 
 WAIT_S = 10
 SESSION_S = 600  # every client asks to be remembered
@@ -180,6 +185,51 @@ def test_t28_a_device_that_publishes_for_others(attack, bench):
         with server(bench, "_later") as later:
             later.subscribe("pawl/#")
             row.kept(later.received(), [], "yes (nothing retained)")
+
+
+def test_t28_retained_messages_under_made_up_partitions(attack, bench):
+    """An access list can't tell retained messages from others: what bounds them is that the partitions are listed."""
+    row = attack("T28", "flood: retained messages of a device under partitions that nobody has")
+    names = ("64", "65", "07", "7 ", "-1", "x", "", "255", "1e1", "a" * 200)
+    with bench.broker(), server(bench) as ingest:
+        ingest.subscribe("#")
+        with device(bench, "thief") as thief:
+            for name in names:
+                for kind in ("hello", "report", "log"):
+                    assert not thief.publish(f"pawl/d/{name}/thief/up/{kind}", retain=True), name
+            for kind in ("hello", "report", "log"):
+                for number in (0, 63, partition_of("thief")):
+                    assert thief.publish(f"pawl/d/{number}/thief/up/{kind}", retain=True), kind
+        row.failed(
+            {topic.split("/")[2] for topic in ingest.received()},
+            {"0", "63", str(partition_of("thief"))},
+            "not authorised",
+        )
+        row.kept(DEVICE_ACL.count("pattern write"), 3 * 64, "at most 192 retained messages a device")
+
+
+@pytest.mark.parametrize("name", ["_server", "_ingest", "_worker", "_"])
+def test_t28_a_fleet_certificate_in_the_servers_name(attack, bench, tmp_path, name):
+    """Provisioning makes none. If the fleet's authority signs one all the same, its listener has no rights for it."""
+    row = attack("T28", f"a device's certificate named {name}")
+    made = tmp_path / "made"
+    provision = ["provision", made, "--trust=x", "--release=x", "--ca=x", "--broker=h:1", "--device", name]
+    with pytest.raises(ToolError, match="no device id"):
+        CliRunner().invoke(app, [str(word) for word in provision], catch_exceptions=False)
+    with pytest.raises(ToolError, match="no device id"):
+        DevicePlan(device=name, vendor=bytes(16), device_class=bytes(16), host="h", port=1)
+    row.failed(made.exists(), False, "no device id")
+    issue(bench.fleet, name, days=1).write_pem(bench.folder, "odd")
+    with bench.broker(), device(bench, "victim") as victim, server(bench, "_other") as ingest:
+        ingest.subscribe("#")
+        victim.subscribe(f"{VICTIM}/offer")
+        with Link(bench, "odd", client_id="x") as thief:
+            thief.subscribe("#")
+            for topic in (f"{VICTIM}/up/hello", f"{VICTIM}/offer", "pawl/r/x", "pawl/k/2", "$SYS/x"):
+                assert not thief.publish(topic, retain=True), topic
+            assert ingest.publish(f"{VICTIM}/offer")
+            row.failed(thief.received(), [], "not authorised")
+        row.kept(victim.received(), [f"{VICTIM}/offer"], "yes (no message, no right)")
 
 
 def test_t28_wills_on_topics_of_others(attack, bench):

@@ -4,9 +4,10 @@ import ast
 from pathlib import Path
 
 import factory
+import templates
 from release_factory import KeyPair, make_release
 from served import serving
-from target import Target
+from target import DAY_S, Target, TargetBoard
 from test_server_attacks import import_reason
 
 from pawl import bundle, codes
@@ -66,20 +67,29 @@ def listed(raw):
         digest=bytes(opened.envelope.digest),
         sequence=opened.manifest.sequence_number,
         version="9",
-        index_digest=bytes(opened.index_digest),
-        size_bytes=opened.index.size,
+        index_digest=bytes(opened.app().digest),
+        size_bytes=opened.app().index.size,
     )
 
 
 def test_t30_the_director_thiefs_choices(attack):
     """With the director's key alone: everything but a signed, newer, unbarred release for this device is refused."""
     row = attack("T30", "director thief: all choices but a newer signed release")
-    target = Target()
+    barred = factory.release(sequence=8, version=(8,))
+    values = templates.anchor_values()
+    values[codes.ANCHOR_BARRED] = [bundle.suit.Envelope(barred).digest]
+    target = Target(TargetBoard(anchor_values=values))
     target.publish(factory.release(sequence=5, version=(5,)))
     assert target.installs()
     target.run()
     before = target.snapshot()
+    elsewhere = templates.recovery([b"another image"], factory.IMAGE, 6, (1,))
     for raw, reason in (
+        (barred, codes.REASON_BARRED),
+        (
+            templates.release(elsewhere, (factory.IMAGE,), (templates.RECOVERY,)),
+            codes.REASON_RECOVERY_NOT_FOR_THIS,
+        ),
         (factory.release(sequence=6, version=(6,), signers=(factory.DIRECTOR,)), codes.REASON_UNAUTHORISED),
         (factory.release(sequence=6, version=(6,), signers=()), codes.REASON_UNAUTHORISED),
         (factory.release(sequence=1), codes.REASON_SEQUENCE_LOW),
@@ -94,6 +104,26 @@ def test_t30_the_director_thiefs_choices(attack):
         else:
             row.refused(target.refusal(), reason)
         row.unchanged(before, target.snapshot())
+
+
+def test_t30_a_director_thief_that_holds_back(attack):
+    """`hold` and `none` at every check-in of 3 days, with any time: nothing that runs or was confirmed moves."""
+    row = attack("T30", "director thief: hold and none for 3 days, any time")
+    target = Target()
+    target.publish(factory.release(sequence=2, version=(2,)))
+    before = target.snapshot()
+    said = []
+
+    async def hold(hello):
+        action = (codes.OFFER_HOLD, codes.OFFER_NONE)[len(said) % 2]
+        said.append(action)
+        target.changes = {"action": action, "digest": None, "attempt": None, "time": len(said) << 40}
+        await target.answer(hello)
+
+    target.broker.on_hello = hold
+    target.run(timeout_s=3 * DAY_S)
+    row.failed((target.is_reset, target.broker.fetched, len(said) > 70), (False, [], True), "(delayed)")
+    row.unchanged(before, target.snapshot())
 
 
 def test_the_director_thief_may_choose_among_what_was_signed():

@@ -49,7 +49,7 @@ def over(target, client):
     """Let a device meet another kind of broker."""
 
     async def connect(identity, anchor):
-        target.port.attempts += 1
+        target.port.attempts.append("normal")
         return lambda on_message: client(target.broker, on_message)
 
     target.port.connect = connect
@@ -82,7 +82,7 @@ def test_t10_retrieval_that_never_ends(attack):
     target.broker.on_hello = only_first(target)
     target.run(timeout_s=DAY_S)
     row.failed(target.is_reset, False, "link-timeout")
-    assert target.port.attempts < DAY_S / 150
+    assert len(target.port.attempts) < DAY_S / 150
     row.changed(before, target.snapshot(), "slot B begun, no mark", slot_b=("empty", target.wanted, 0, 0))
 
 
@@ -145,7 +145,6 @@ def test_t11_a_network_that_is_gone_for_30_days(attack, fault):
     before = target.snapshot()
     target.publish(factory.release(sequence=2, version=(2,)))
     target.port.link_fault = fault
-    target.port.attempts = 0
     times = []
     connect = target.port.connect
 

@@ -127,7 +127,8 @@ def test_t12_extra_data_behind_the_image(attack):
     row.failed(target.installs(), True, "(installed, exact size)")
     loader, decision = target.board.boot()
     runs = loader.candidates[decision.slot]
-    assert bytes(runs.slot.image.view(0, runs.manifest.image.size)) == IMAGE
+    (image,) = runs.manifest.images(decision.slot)
+    assert bytes(runs.slot.image.view(0, image.size)) == IMAGE
     tail = slot.image.view(len(IMAGE), 2 * 4096 - len(IMAGE))
     row.kept(bytes(tail), b"\xff" * len(tail), "the last sector's tail erased")
     assert before.runs == "A"

@@ -188,8 +188,8 @@ def test_t28_a_compromised_broker_in_front_of_the_device(attack):
         LIE[lie](target, digest, other)
         row.refused(target.refusal(), reason)
         after = target.snapshot()
-        assert after.differences(before) <= {"slot_b"} and after.slot_b[0] == "empty", lie
-    row.state = "yes, or slot B begun"
+        row.moved_only(before, after, {"slot_b"}, "yes, or slot B begun")
+        assert after.slot_b[0] == "empty", lie
 
 
 def _unsigned_offer(target, digest, other):

@@ -11,6 +11,8 @@ import pwd
 from dataclasses import dataclass
 from pathlib import Path
 
+from pawl.identity import PARTITIONS
+
 SERVER_NAME = "_server"  # no device id begins with an underscore
 MESSAGE_MAX_BYTES = 65536
 PACKET_OVERHEAD_BYTES = 512  # topic, properties and header
@@ -19,16 +21,21 @@ CONFIGURATION_NAME = "mosquitto.conf"
 _PLUGIN_FILE = "mosquitto_acl_file.so"
 
 # %u is the name in the certificate. Mosquitto (2.0) checks a wildcard subscription at delivery only, not when it is made.
-DEVICE_ACL = """\
-pattern write pawl/d/+/%u/up/hello
-pattern write pawl/d/+/%u/up/report
-pattern write pawl/d/+/%u/up/log
-pattern read pawl/d/+/%u/offer
-pattern read pawl/r/+
-pattern read pawl/b/+/i
+# An access list can't compute a device's partition, nor tell a retained message from another one: the partitions are
+# listed, so that a device can leave so many retained messages behind and no more. Reads stand first: lists are read in order.
+_READS = """\
 pattern read pawl/b/+/+/+
+pattern read pawl/b/+/i
+pattern read pawl/r/+
 pattern read pawl/k/+
+pattern read pawl/d/+/%u/offer
 """
+_UP_KINDS = ("hello", "report", "log")
+DEVICE_ACL = _READS + "".join(
+    f"pattern write pawl/d/{partition}/%u/up/{kind}\n"
+    for kind in _UP_KINDS
+    for partition in range(PARTITIONS)
+)
 SERVER_ACL = f"""\
 user {SERVER_NAME}
 topic readwrite pawl/#
