@@ -9,6 +9,7 @@ Every boot is judged: `require_sound` raises AssertionError where something runs
 """
 
 import asyncio
+import gc
 
 import factory
 from board import FLASH_BYTES, Board
@@ -23,6 +24,9 @@ from pawl.compat import sha256
 from pawl.ports.host.verifier import verify
 
 BOOTS_MAX = 60
+
+# The agent collects often, as a device must; what the test runner has in memory needn't be gone through each time.
+gc.freeze()
 
 
 class Port(StillPort):
