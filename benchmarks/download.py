@@ -32,6 +32,6 @@ def _figure(name: str, image: bytes) -> Figure:
 def release_bytes(image: bytes) -> int:
     """Return the bytes of the index of a release of this image, and of the blocks that a device fetches."""
     made = bundle.Bundle(suit.Envelope(release.build(image, _STATEMENT, [])))
-    best = made.index.best
-    sizes: Iterator[int] = (made.index.payload_size(best, number) for number in range(made.index.blocks))
-    return len(made.index_bytes) + sum(sizes)
+    listing = made.app().index
+    sizes: Iterator[int] = (listing.payload_size(listing.best, number) for number in range(listing.blocks))
+    return len(made.app().index_bytes) + sum(sizes)

@@ -64,7 +64,12 @@ def make_anchor(keys, *, version=1, barred=(), ca=(b"no certificate",), server_n
     return trust.build(plan, [keys.root])
 
 
-def make_release(keys, *, image=b"image" * 2000, **changes):
-    """Return a bundle signed by the release key; `changes` are fields of `pawl_tools.release.Statement`."""
+def make_statement(**changes):
+    """Return what a release says; `changes` are fields of `pawl_tools.release.Statement`."""
     fields = {"sequence": 1, "version": (1, 0, 0), "vendor": VENDOR, "device_class": CLASS}
-    return release.build(image, release.Statement(**{**fields, **changes}), [keys.release])
+    return release.Statement(**{**fields, **changes})
+
+
+def make_release(keys, *, image=b"image" * 2000, **changes):
+    """Return a bundle signed by the release key; `image` may be a `release.Payload`."""
+    return release.build(image, make_statement(**changes), [keys.release])

@@ -4,24 +4,24 @@ Every action returns the event that ended it. A lost link is an event like any o
 action is tried again after a pause that grows. Nothing is decided here that `offers`, `policy` or `boot` decides.
 """
 
-import asyncio
 import gc
 
-from pawl import boot, codes, lifecycle, messages, policy, topics
+from pawl import boot, codes, health, lifecycle, messages, policy, topics
 from pawl.compat import const
+from pawl.diary import Diary
 from pawl.errors import OfferError, PawlError, TransportError
-from pawl.installer import Job
+from pawl.installer import Job, withdraw_pending
+from pawl.link import Link
 from pawl.offers import Offers
 from pawl.reporter import Reporter
+from pawl.start import Start
 from pawl.suit_report import Subject
-from pawl.session import Session
+from pawl.walk import AnchorTakenError, Walk
 
 _CHECK_IN_S = const(3600)
 _REPEAT_FIRST_S = const(4)
-_DELAY_MAX_S = const(86400)
 _REPEAT_MAX_S = const(64)
 _VERIFY_DEADLINE_MS = const(120000)
-_PAUSE_MAX_S = const(300)
 
 
 class Agent:
@@ -37,19 +37,21 @@ class Agent:
         self.running = codes.RUNNING_RECOVERY if decision.slot is None else decision.slot
         self.boot_counter = boot_counter
         self.check_health = check_health
-        self.offers = Offers(self.identity.device, loader.anchor, loader.verify)
-        self.session = None
+        self.clock = loader.storage.clock(port)
+        self.offers = Offers(self.identity.device, loader.anchor, loader.verify, self.clock)
         self.job = None
         self.reason = codes.REASON_OK
         self.refusals = {}
-        self.reporter = Reporter(port, loader, self.running, boot_counter, self.offers)
-        self._pause_s = 1
+        self.diary = Diary(loader.storage.log(), self.clock, boot_counter)
+        self.walk = Walk(loader, self.offers, self._count)
+        self.link = Link(port, loader, self.walk)
+        self.reporter = Reporter(port, loader, self.running, boot_counter, self.offers, self.diary)
+        self.start = Start(self.clock)
         self._repeat_s = _REPEAT_FIRST_S
         self._has_told_boot = False
         self.state = lifecycle.VERIFY if self._is_trial() else lifecycle.IDLE
         self._started_ms = port.ticks_ms()
         self._checked_in_ms = self._started_ms
-        self._accepted_ms = self._started_ms
 
     def _is_trial(self):
         if self.running == codes.RUNNING_RECOVERY:
@@ -62,6 +64,8 @@ class Agent:
 
     async def run(self):
         """Follow the table for ever."""
+        health.watch(self.clock.unanswered_s)
+        self.diary.note_boot(self.loader)
         while True:
             self.port.log("state " + self.state)
             event = await self._perform(_ACTIONS[self.state])
@@ -71,8 +75,12 @@ class Agent:
         try:
             return await action(self)
         except TransportError as error:
-            await self._lose_link(error)
+            self._note_loss()
+            await self.link.lose(error)
             return lifecycle.LINK_LOST
+        except AnchorTakenError:
+            self.job = None
+            return lifecycle.WALKED
         except PawlError as error:
             self.port.log("fault %d %s" % (error.code, error.detail))
             return self._end(lifecycle.FAULT, error.code)
@@ -83,37 +91,33 @@ class Agent:
     def _end(self, event, reason):
         """Keep why a job ended, and count it."""
         self.reason = reason
-        self._count(reason)
+        offer = self.offers.current
+        self._count(reason, offer.digest if offer is not None else None)
         return event
 
-    async def _lose_link(self, error):
-        self.port.log("link %d %s" % (error.code, error.detail))
-        self._disconnect()
-        spread = 0.5 + self.port.random(1)[0] / 256
-        await asyncio.sleep(self._pause_s * spread)
-        self._pause_s = min(2 * self._pause_s, _PAUSE_MAX_S)
-
-    def _disconnect(self):
-        if self.session is not None:
-            self.session.close()
-            self.session = None
+    def _note_loss(self):
+        """A download that keeps losing the link is put off, each time for longer, while no new block comes."""
+        offer = self.offers.current
+        if self.state == lifecycle.DOWNLOAD and offer is not None:
+            self.start.lose(offer.digest, self.job is not None and self.job.has_progress)
 
     async def _online(self):
         """Return the session, opened and checked in if it wasn't."""
-        session = self.session
+        session = self.link.session
         if session is None:
-            make_client = await self.port.connect(self.identity, self.loader.path_anchor)
-            session = Session(make_client, topics.offer(self.identity.partition, self.identity.device))
-            self.session = session
-            await session.open()
+            session = await self.link.open()
             await self._check_in(session)
         return session
 
     async def _check_in(self, session):
-        """Tell what the boot found, once; then open a nonce and say hello: an offer answers what was told."""
+        """Tell what the boot found, once, and of a walk; then open a nonce and say hello: an offer answers what was told."""
+        self.walk.check_in()
+        await self.walk.follow(session)
         if not self._has_told_boot:
             await self._tell_boot(session)
             self._has_told_boot = True
+        await self._tell_walk(session)
+        self.walk.must_ask = False
         self.offers.open(self.port.random(messages.NONCE_BYTES))
         self._checked_in_ms = self.port.ticks_ms()
         self._repeat_s = _REPEAT_FIRST_S
@@ -128,10 +132,18 @@ class Agent:
         for fault in self.loader.faults:
             event = codes.EVENT_REVERTED if fault.action == boot.FAIL else codes.EVENT_FAILED
             await self.reporter.report(session, event, fault.reason, fault.subject)
+        for reason in self.loader.notices:
+            await self.reporter.report(session, codes.EVENT_NOTICED, reason)
         if not self._is_trial():
             await self.reporter.report(
                 session, codes.EVENT_STARTED, self.boot_reason, self._running_subject()
             )
+
+    async def _tell_walk(self, session):
+        if self.walk.is_news:
+            self.diary.keep(codes.REASON_ANCHOR_ACCEPTED)
+            await self.reporter.report(session, codes.EVENT_NOTICED, codes.REASON_ANCHOR_ACCEPTED)
+            self.walk.is_news = False
 
     def _running_subject(self):
         if self.running == codes.RUNNING_RECOVERY:
@@ -139,36 +151,41 @@ class Agent:
         return self.loader.candidates[self.running].subject()
 
     async def _idle(self):
+        if self.link.session is None and self._is_turn_over() and self._has_recovered():
+            return lifecycle.RECOVERED  # also where there is no network
         session = await self._online()
+        await self.walk.follow(session)
+        await self._tell_walk(session)
+        if self.walk.must_ask:
+            await self._check_in(session)
         if not (self.offers.is_answered() and self.offers.is_job_open):
             raw = await session.next_offer(self._patience_s())
-            if raw is None:
-                await self._ask_again(session)
-            else:
-                self._take(raw)
-        elif self._delay_left_s():
-            raw = await session.next_offer(self._delay_left_s())
             if raw is not None:
                 self._take(raw)
-        if self.offers.is_job_open and not self._delay_left_s():
+            elif session.anchor is None:
+                await self._ask_again(session)
+        elif self.start.left_s(self.offers):
+            raw = await session.next_offer(min(self.start.left_s(self.offers), self._patience_s()))
+            if raw is not None:
+                self._take(raw)
+            elif self.start.is_backing_off() and self._patience_s() == 1:
+                await self._check_in(session)
+        await self.reporter.tell_checked(session)
+        if self.offers.is_job_open and not self.start.left_s(self.offers):
             return lifecycle.OFFERED
         return lifecycle.RECOVERED if self._has_recovered() else lifecycle.NOTHING
 
     def _has_recovered(self):
         """An answered check-in, or an hour, ends the recovery agent's turn: the application gets its next chance."""
-        past_ms = self.port.ticks_diff(self.port.ticks_ms(), self._started_ms)
-        if not self._is_unwell() or not (self.offers.is_answered() or past_ms > 1000 * _CHECK_IN_S):
+        if not self._is_unwell() or not (self.offers.is_answered() or self._is_turn_over()):
             return False
+        if not self.loader.has_bootable():
+            return False  # a walk took what allowed it: only an install helps
         self.boot_counter.note_well()
         return True
 
-    def _delay_left_s(self):
-        """Return how long the current offer still wants its start put off: a fleet must not come all at once."""
-        offer = self.offers.current
-        if offer is None or not self.offers.is_job_open or not self.offers.is_answered():
-            return 0
-        past_s = self.port.ticks_diff(self.port.ticks_ms(), self._accepted_ms) // 1000
-        return max(0, min(offer.delay_s or 0, _DELAY_MAX_S) - past_s)
+    def _is_turn_over(self):
+        return self.port.ticks_diff(self.port.ticks_ms(), self._started_ms) > 1000 * _CHECK_IN_S
 
     def _patience_s(self):
         """Return how long to wait for an offer: an unanswered hello is repeated, an answered one is made anew."""
@@ -180,22 +197,28 @@ class Agent:
     def _take(self, raw):
         """Follow an offer, or count why not: then the one before it still stands."""
         try:
-            self.offers.accept(raw)
-            self._accepted_ms = self.port.ticks_ms()
-            self._pause_s = 1
+            offer = self.offers.accept(raw)
         except OfferError as error:
+            self.walk.is_behind = self.walk.is_behind or error.code == codes.REASON_ANCHOR_BEHIND
             self._count(error.code)
+            return
+        self.start.accept(offer)
+        self.link.note_well()
+        if offer.action != codes.OFFER_INSTALL:
+            withdraw_pending(self.loader)
 
     async def _ask_again(self, session):
-        """Repeat an unanswered hello under its nonce; after an answered one it is time for the next check-in."""
-        if self.offers.is_answered():
+        """Repeat an unanswered hello under its nonce; after an answered one, or an hour, it is time for a check-in."""
+        past_s = self.port.ticks_diff(self.port.ticks_ms(), self._checked_in_ms) // 1000
+        if self.offers.is_answered() or past_s >= _CHECK_IN_S:
             await self._check_in(session)
         else:
             self._repeat_s = min(2 * self._repeat_s, _REPEAT_MAX_S)
             await self._say_hello(session)
 
-    def _count(self, reason):
+    def _count(self, reason, digest=None):
         self.refusals[reason] = self.refusals.get(reason, 0) + 1
+        self.diary.refuse(reason, digest)
         self.port.log("refused %d" % reason)
 
     async def _download(self):
@@ -204,7 +227,7 @@ class Agent:
         assert offer is not None, "DOWNLOAD follows an accepted offer only"
         self.job = None
         raw = await session.fetch_one(topics.release(offer.digest), codes.ENVELOPE_MAX_BYTES)
-        job = Job(self.loader, self.running, offer, raw)
+        job = Job(self.loader, self.running, offer, raw, self.clock)
         self.job = job
         decision = job.decide(self.offers.allows(offer.digest))
         if decision.action == policy.REFUSE:
@@ -220,6 +243,7 @@ class Agent:
     def _between_blocks(self, done, total):
         """Tell how far it is, and look whether the director still wants it: the newest offer counts (policy row 2)."""
         self.port.log("blocks %d/%d" % (done, total))
+        self.walk.interrupt(self.link.session)
         self._read_offer()
         job = self.job
         assert job is not None, "blocks are fetched for a job only"
@@ -227,19 +251,31 @@ class Agent:
             raise OfferError(codes.REASON_NO_OFFER, "the director withdrew or replaced the offer")
 
     def _read_offer(self):
-        if self.session is not None and self.session.offer is not None:
-            raw, self.session.offer = self.session.offer, None
+        session = self.link.session
+        if session is not None and session.offer is not None:
+            raw, session.offer = session.offer, None
             self._take(raw)
 
     async def _install(self):
         job = self.job
         assert job is not None, "INSTALL follows DOWNLOAD only"
+        self.walk.interrupt(self.link.session)
         self._read_offer()
         reason = job.finish(self.offers.allows(job.offer.digest))
         return self._end(lifecycle.REFUSED, reason) if reason else lifecycle.PENDING
 
+    async def _reboot(self):
+        """Reset into what is pending, unless the director wants it no more by now (policy row 2)."""
+        self._read_offer()
+        job = self.job
+        if job is not None and not self.offers.allows(job.offer.digest):
+            withdraw_pending(self.loader)
+            return self._end(lifecycle.REFUSED, codes.REASON_NO_OFFER)
+        return await self._reset()
+
     async def _reset(self):
-        self._disconnect()
+        self.clock.save()
+        self.link.close()
         self.port.reset()
 
     async def _verify(self):
@@ -250,6 +286,9 @@ class Agent:
         return lifecycle.HEALTHY if await self.check_health() else lifecycle.UNHEALTHY
 
     async def _confirm(self):
+        """Confirm what is on trial, if the anchor still allows it: one that came in meanwhile is taken first."""
+        if self.link.session is not None:
+            await self.walk.follow(self.link.session)
         self.loader.confirm(self.running)
         session = await self._online()
         await self.reporter.report(session, codes.EVENT_INSTALLED, codes.REASON_OK, self._running_subject())
@@ -269,7 +308,8 @@ class Agent:
 
     async def _clean(self):
         # An offer that came in meanwhile opened a job of its own.
-        if self.job is None or self.offers.allows(self.job.offer.digest):
+        current = self.offers.current
+        if self.job is None or current is None or current.digest == self.job.offer.digest:
             self.offers.is_job_open = False
         self.job = None
         gc.collect()
@@ -280,7 +320,7 @@ _ACTIONS = {
     lifecycle.IDLE: Agent._idle,
     lifecycle.DOWNLOAD: Agent._download,
     lifecycle.INSTALL: Agent._install,
-    lifecycle.REBOOT: Agent._reset,
+    lifecycle.REBOOT: Agent._reboot,
     lifecycle.VERIFY: Agent._verify,
     lifecycle.CONFIRM: Agent._confirm,
     lifecycle.REVERT: Agent._reset,

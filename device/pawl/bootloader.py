@@ -5,13 +5,15 @@ Checks signature and image digest at every boot; no verdict is kept. Needs no cl
 
 from collections import namedtuple
 
-from pawl import boot, codes, suit
+from pawl import authority, boot, codes, conditions, processor, suit
 from pawl.compat import const
 from pawl.errors import PawlError, ManifestError, StorageError
+from pawl.manifest import Manifest
 from pawl.ratchet import Reading, epoch, floor, higher, merge, release_of
 from pawl.suit_report import Subject
 
 _ROUNDS_MAX = const(16)  # each round writes a mark; a slot has fewer
+_MAY_BOOT = (codes.SLOT_PENDING, codes.SLOT_TRIAL, codes.SLOT_CONFIRMED)
 
 # Something to be reported: FAIL where a slot was failed for the reason, else the action whose mark could not be written;
 # of which release
@@ -41,9 +43,12 @@ class Candidate:
             raise ManifestError(codes.REASON_MANIFEST_DIGEST, "page and envelope differ")
         if anchor is None:
             self._require_accepted(envelope, accepted)
+            manifest = Manifest(envelope.manifest)
         else:
-            self._require_signed(envelope, anchor, accepted, verify)
-        self.manifest = suit.Manifest(envelope.manifest)
+            was_confirmed = self.status.state == codes.SLOT_CONFIRMED or envelope.digest == accepted
+            manifest = authority.authorise(envelope, anchor, was_confirmed, verify).manifest
+        manifest.images(self.slot.name)  # one that is made for the other slot only says nothing here
+        self.manifest = manifest
 
     def _require_accepted(self, envelope, accepted):
         """Row 1: with no anchor to judge by, only the confirmed release that the ratchet names may boot."""
@@ -51,21 +56,11 @@ class Candidate:
         if not is_known or not envelope.is_whole():
             raise ManifestError(codes.REASON_UNAUTHORISED, "no anchor, and not what the ratchet names")
 
-    def _require_signed(self, envelope, anchor, accepted, verify):
-        if envelope.digest in anchor.barred:
-            raise ManifestError(codes.REASON_BARRED, "barred by the anchor")
-        install_set, boot_sets = anchor.role(codes.ROLE_APP_RELEASE)
-        sets = [install_set]
-        # What the ratchet names was confirmed here once: its repair may be signed by a former set too (ADR 3).
-        if self.status.state == codes.SLOT_CONFIRMED or envelope.digest == accepted:
-            sets += boot_sets
-        envelope.authenticate(sets, verify)
-
     def release(self):
         """Return what the ratchet would hold if this were confirmed, or None."""
         if self.manifest is None:
             return None
-        return release_of(self.manifest, self.status.digest)
+        return release_of(self.manifest, self.status.digest, self.slot.name)
 
     def subject(self):
         """Return what reports call this release, or None if the slot has none."""
@@ -85,18 +80,33 @@ class Candidate:
         return codes.SLOT_EMPTY if is_begun and self.fault == codes.REASON_RECORD_LOST else self.status.state
 
     def validate(self, ids, accepted):
-        """Judge the rest of ok(slot): device, image, epoch; sets `fault`."""
+        """Judge the rest of ok(slot): device, every image, epoch; sets `fault`."""
         if self.manifest is None:
             return
+        device = conditions.Device(ids[0], ids[1], self.slot.name, None, None, conditions.nobody)
         try:
-            suit.execute(self.manifest, self.manifest.validate, ids, self.slot.match)
+            processor.execute(self.manifest, self.manifest.validate, device, self.slot.match)
             if epoch(self.manifest.sequence_number) < epoch(accepted.sequence):
                 raise ManifestError(codes.REASON_EPOCH_LOW, "epoch below the ratchet's")
         except PawlError as error:
             self.fault = error.code
 
-    def facts(self, recorded):
-        """Return SlotFacts from the marks as they are now; `recorded` is R as the ratchet's cells hold it."""
+    def recovers_from(self, other):
+        """Return whether this release recovers from what the `other` slot may still boot.
+
+        A later release may bring the same image again, on purpose.
+        """
+        release = other.release()
+        if self.manifest is None or release is None or other.slot.status().state not in _MAY_BOOT:
+            return False
+        is_earlier = release.sequence < self.manifest.sequence_number
+        return is_earlier and release.image in self.manifest.recovers
+
+    def facts(self, recorded, other):
+        """Return SlotFacts from the marks as they are now; `recorded` is R as the ratchet's cells hold it.
+
+        Confirmed is not finished while the `other` slot may still boot what this release recovers from.
+        """
         self.status = self.slot.status()
         release = self.release()
         is_recorded = release is None or (recorded is not None and higher(recorded, release) == recorded)
@@ -107,28 +117,66 @@ class Candidate:
             self.status.trials,
             self.fault,
             release is not None,
-            self.status.is_settled and is_recorded,
+            self.status.is_settled and is_recorded and not self.recovers_from(other),
         )
 
 
 class Bootloader:
-    """One boot: `settle` says what runs; `faults` are the Faults to be reported."""
+    """One boot: `settle` says what runs; `faults` are the Faults, `notices` the reasons to be reported."""
 
     def __init__(self, storage, verify):
+        self.storage = storage
         self.verify = verify
         self.identity = storage.identity()
+        self.quarantine = storage.quarantine()
         self.ratchet = storage.ratchet()
-        self.anchor = storage.anchor(self.ratchet.reading.anchor, verify)
-        # What the path to the server is checked by, when nothing can be judged by it (row 1).
-        self.path_anchor = self.anchor or storage.best_anchor(self.identity.anchor_file, verify)
+        self.storage = storage
+        self.anchors = storage.anchors(self.identity.anchor_file, self.ratchet, verify)
+        self.is_authorised = conditions.nobody  # who may let an update in (update-authorized)
         self.faults = []
+        self.notices = []
         self._stuck = set()
+        self.accepted = floor(self.identity.floor[codes.IMAGE_APP])
+        self.judge()
+
+    @property
+    def anchor(self):
+        """Return the Anchor that judges, or None (row 1)."""
+        return self.anchors.current
+
+    @property
+    def path_anchor(self):
+        """Return what the path to the server is checked by, also when nothing can be judged by it (row 1)."""
+        return self.anchors.base
+
+    def judge(self):
+        """Judge both slots from flash by the anchor in force: at boot, and again after a walk. R never falls by it."""
         recorded = self.ratchet.reading.roles.get(codes.IMAGE_APP)
         digest = recorded.digest if recorded else None
-        self.candidates = [Candidate(slot, self.anchor, digest, verify) for slot in storage.slots]
-        self.accepted = self._reading(recorded)
+        self.candidates = [Candidate(slot, self.anchor, digest, self.verify) for slot in self.storage.slots]
+        self.accepted = higher(self._reading(recorded), self.accepted)
         for candidate in self.candidates:
             candidate.validate(self.identity.ids, self.accepted)
+        if self.ratchet.is_lost:
+            self._restore_ratchet()
+
+    def _restore_ratchet(self):
+        """Write R again, as floor and confirmed slots say; what can't be written is noticed again at the next boot."""
+        self.notices.append(codes.REASON_RATCHET_LOST)
+        try:
+            self.ratchet.advance(Reading({codes.IMAGE_APP: self.accepted}, self._anchor_reference()))
+        except StorageError as error:
+            self.notices.append(error.code)
+
+    def _anchor_reference(self):
+        return (self.anchor.version, self.anchor.digest) if self.anchor else None
+
+    def has_bootable(self):
+        """Return whether a confirmed slot would boot (row 7)."""
+        return any(
+            candidate.slot.status().state == codes.SLOT_CONFIRMED and not candidate.fault
+            for candidate in self.candidates
+        )
 
     def _reading(self, recorded):
         """Return R: the maximum of the cells, the provisioned floor, and authentic confirmed slots."""
@@ -142,7 +190,8 @@ class Bootloader:
         """Follow the table until a row boots something; return that Decision."""
         for _ in range(_ROUNDS_MAX):
             recorded = self.ratchet.reading.roles.get(codes.IMAGE_APP)
-            facts = [candidate.facts(recorded) for candidate in self.candidates]
+            one, other = self.candidates
+            facts = [one.facts(recorded, other), other.facts(recorded, one)]
             context = boot.Context(self.accepted.digest, self.anchor is not None, is_unwell)
             decision = boot.decide(self._without_stuck(facts), context)
             if decision.action not in (boot.FAIL, boot.TRY, boot.FINISH):
@@ -192,11 +241,17 @@ class Bootloader:
         return (one if sequences[0] < sequences[1] else other).slot
 
     def confirm(self, name):
-        """Confirm a slot: both units, then the ratchet. Done again after a cut, it finishes what is missing."""
+        """Confirm a slot: both units, then the ratchet; a recovery then fails the slot that it recovers from.
+
+        Done again after a cut, it finishes what is missing.
+        """
         candidate = self.candidates[name]
+        if candidate.fault and candidate.slot.status().state != codes.SLOT_CONFIRMED:
+            raise ManifestError(candidate.fault, "a walk took what allowed it: not confirmed")
         candidate.slot.mark_confirmed()
-        anchor = (self.anchor.version, self.anchor.digest) if self.anchor else None
-        self.ratchet.advance(
-            merge(self.ratchet.reading, Reading({codes.IMAGE_APP: candidate.release()}, anchor))
-        )
+        confirmed = Reading({codes.IMAGE_APP: candidate.release()}, self._anchor_reference())
+        self.ratchet.advance(merge(self.ratchet.reading, confirmed))
         self.accepted = higher(self.accepted, candidate.release())
+        other = self.candidates[1 - name]
+        if candidate.recovers_from(other):
+            other.slot.mark_failed(codes.REASON_RECOVERED)

@@ -1,45 +1,102 @@
-"""A release as people hand it over: the envelope with index and image integrated as text-keyed members.
+"""A release as people hand it over: the envelope with indexes, images, text and attachments as members.
 
 `open_bundle` is the device's verifier on the whole file. Every byte of it must be signed, or be bound by what is
 signed: members the manifest doesn't call for, and signatures of nobody known, are refused.
 """
 
-from pawl import cbor, codes, cose, index, suit
+from pawl import authority, cbor, codes, cose, index, notes, conditions, processor, suit
+from pawl.compat import sha256
 from pawl.errors import ManifestError
+from pawl.manifest import Manifest
 
 
 class Bundle:
-    """An authentic, complete release: `envelope`, `manifest`, `index`, and the bytes of index, image and payloads."""
+    """A complete release: `envelope`, `manifest`, `contents` (a Content for each URI, the application's first), `notes`."""
 
-    def __init__(self, envelope):
+    def __init__(self, envelope, manifest=None):
         self.envelope = envelope
-        self.manifest = suit.Manifest(envelope.manifest)
-        image = self.manifest.image
-        self.index_digest = index.digest_of(image.uri)
-        name = index.b64u(self.index_digest)
-        self.index_bytes = _member(envelope, "#i:" + name)
-        if (
-            len(self.index_bytes) > codes.INDEX_MAX_BYTES
-            or len(self.wire_envelope()) > codes.ENVELOPE_MAX_BYTES
-        ):
-            raise ManifestError(codes.REASON_TOO_LARGE, "index or envelope is larger than devices take")
+        self.manifest = manifest or Manifest(envelope.manifest)
+        if len(self.wire_envelope()) > codes.ENVELOPE_MAX_BYTES:
+            raise ManifestError(codes.REASON_TOO_LARGE, "the envelope is larger than devices take")
+        self.contents = []
+        for slot in self.manifest.slots():
+            for image in self.manifest.images(slot):
+                self._add(image)
+        self.notes = notes.of(envelope, self.manifest.text_digest)
+        self._require_nothing_else()
+
+    def _add(self, image):
+        known = [content for content in self.contents if content.uri == image.uri]
+        if not known:
+            known = [Content(self.envelope, image)]
+            self.contents += known
+        if known[0].index.size != image.size:
+            raise ManifestError(codes.REASON_IMAGE_SIZE, "two images of one content differ on the size")
+
+    def _require_nothing_else(self):
+        expected = set(self.notes.members) if self.notes else set()
+        for content in self.contents:
+            expected.update(content.members)
+        if set(self.envelope.payloads) != expected:
+            raise ManifestError(codes.REASON_UNSIGNED_BYTES, "a member that the manifest does not call for")
+
+    def content(self, image):
+        """Return the Content of an Image of the manifest."""
+        return next(content for content in self.contents if content.uri == image.uri)
+
+    def app(self):
+        """Return the Content of the application, of the first slot that the release fits."""
+        return self.contents[0]
+
+    def blocks(self):
+        """Yield (index digest, Variant, block number, payload) of everything that devices may fetch."""
+        for content in self.contents:
+            for variant, number, payload in content.blocks():
+                yield content.digest, variant, number, payload
+
+    def require_blocks(self):
+        """Raise unless every block of every variant decodes to the one that its index binds."""
+        for content in self.contents:
+            for variant, number, payload in content.blocks():
+                content.index.decode(variant, number, payload)
+
+    def wire_envelope(self) -> bytes:
+        """Return the envelope as devices receive it: authentication and manifest only."""
+        return envelope_of(self.envelope.authentication, self.envelope.manifest)
+
+
+class Content:
+    """The bytes that one URI stands for: `index_bytes` and their `digest`, `index`, `image`, and `payloads` by variant."""
+
+    def __init__(self, envelope, image):
+        self.uri = image.uri
+        self.digest = index.digest_of(image.uri)
+        self.members = []
+        name = index.b64u(self.digest)
+        self.index_bytes = self._member(envelope, "#i:" + name)
+        if len(self.index_bytes) > codes.INDEX_MAX_BYTES:
+            raise ManifestError(codes.REASON_TOO_LARGE, "the index is larger than devices take")
         self.index = index.read(self.index_bytes, image.uri, image.size)
-        self.image = _member(envelope, image.uri)
+        self.image = self._member(envelope, image.uri)
         if self.index.unknown:
             raise ManifestError(codes.REASON_ENCODING, "a variant that cannot be checked here")
-        self.payloads = [self._payload(variant, name) for variant in self.index.variants]
-        if len(envelope.payloads) != 1 + len(self.payloads) or envelope.severed:
-            raise ManifestError(codes.REASON_UNSIGNED_BYTES, "a member that the manifest does not call for")
+        self.payloads = [
+            self.image
+            if variant is self.index.plain
+            else self._member(envelope, "#p:%s:%d" % (name, variant.number))
+            for variant in self.index.variants
+        ]
         if len(self.image) != self.index.size:
             raise ManifestError(codes.REASON_IMAGE_SIZE, "image is not of the size that was signed")
 
-    def _payload(self, variant, name):
-        if variant is self.index.plain:
-            return self.image
-        return _member(self.envelope, "#p:%s:%d" % (name, variant.number))
+    def _member(self, envelope, key):
+        if key not in envelope.payloads:
+            raise ManifestError(codes.REASON_PAYLOAD_MISSING, "no member " + key)
+        self.members.append(key)
+        return envelope.payloads[key]
 
     def blocks(self):
-        """Yield (Variant, block number, payload) of everything that devices may fetch."""
+        """Yield (Variant, block number, payload)."""
         for variant, payload in zip(self.index.variants, self.payloads):
             at = 0
             for number in range(self.index.blocks):
@@ -49,56 +106,41 @@ class Bundle:
             if at != len(payload):
                 raise ManifestError(codes.REASON_UNSIGNED_BYTES, "a payload of another size")
 
-    def require_blocks(self):
-        """Raise unless every block of every variant decodes to the one that the index binds."""
-        for variant, number, payload in self.blocks():
-            self.index.decode(variant, number, payload)
-
-    def wire_envelope(self) -> bytes:
-        """Return the envelope as devices receive it: authentication and manifest only."""
-        return envelope_of(self.envelope.authentication, self.envelope.manifest)
-
-
-def _member(envelope, key):
-    if key not in envelope.payloads:
-        raise ManifestError(codes.REASON_PAYLOAD_MISSING, "no member " + key)
-    return envelope.payloads[key]
-
 
 def envelope_of(authentication, manifest, members=None) -> bytes:
-    """Return the encoded envelope with text-keyed members, if any."""
+    """Return the encoded envelope with other members, if any."""
     parts = {codes.ENVELOPE_AUTHENTICATION: authentication, codes.ENVELOPE_MANIFEST: manifest}
     parts.update(members or {})
     return cbor.encode(cbor.Tag(codes.TAG_SUIT_ENVELOPE, parts))
 
 
 def open_bundle(raw, anchor, verify) -> "Bundle":
-    """Return the Bundle in a file that the anchor's install set signed and that holds nothing else.
+    """Return the Bundle in a file that the anchor lets install, signed by whom its shape demands, and that holds nothing else.
 
     Raises:
-        ManifestError: with the first reason found, in the order signature, manifest, index, blocks, image.
+        ManifestError: with the first reason found, in the order signature, manifest, index, members, blocks, images.
     """
     envelope = suit.Envelope(raw)
-    if envelope.digest in anchor.barred:
-        raise ManifestError(codes.REASON_BARRED, "barred by the anchor")
-    install_set = anchor.role(codes.ROLE_APP_RELEASE)[0]
-    envelope.authenticate([install_set], verify)
-    _require_known_signers(envelope, install_set, verify)
-    bundle = Bundle(envelope)
+    manifest = authority.authorise(envelope, anchor, False, verify).manifest
+    _require_known_signers(envelope, anchor.role(manifest.role)[0], verify)
+    bundle = Bundle(envelope, manifest)
     bundle.require_blocks()
-    suit.execute(
-        bundle.manifest, bundle.manifest.validate, suit.identity_of(bundle.manifest), _matcher(bundle)
-    )
+    for slot in manifest.slots():
+        _require_images(bundle, slot)
     return bundle
 
 
-def _matcher(bundle):
-    def match(effect):
-        image = bundle.manifest.image
-        wanted = effect.parameters[codes.PARAMETER_IMAGE_DIGEST]
-        return image.digest == wanted and suit.sha256(bundle.image) == wanted
+def _require_images(bundle, slot):
+    """Run validate as a device of the release's own kind would that has the images in this slot."""
+    images = {image.component: image for image in bundle.manifest.images(slot)}
 
-    return match
+    def match(effect):
+        wanted = effect.parameters[codes.PARAMETER_IMAGE_DIGEST]
+        return sha256(bundle.content(images[effect.component]).image) == wanted
+
+    vendor, device_class = bundle.manifest.identity
+    device = conditions.Device(vendor, device_class, slot, None, None, conditions.nobody)
+    processor.execute(bundle.manifest, bundle.manifest.validate, device, match)
 
 
 def _require_known_signers(envelope, key_set, verify):

@@ -122,12 +122,15 @@ class Reader:
             raise malformed("cut short")
         return count
 
-    def keys(self):
-        """Read a map: yield each key, in order and once; the caller reads the value before going on."""
+    def keys(self, read_key=None):
+        """Read a map: yield each key, in order and once; the caller reads the value before going on.
+
+        `read_key(reader)` reads one; else they are integers, text or byte strings.
+        """
         last = b""
         for _ in range(self.map()):
             start = self.pos
-            key = self._key()
+            key = self._key() if read_key is None else read_key(self)
             raw = bytes(self.buf[start : self.pos])
             if raw <= last:
                 raise malformed("map keys out of order or twice")
@@ -181,13 +184,6 @@ class Reader:
         if argument not in (_FALSE, _TRUE, _NULL):
             raise malformed("simple value out of the profile")
         return None if argument == _NULL else argument == _TRUE
-
-    def skip_tagged(self):
-        """Read any item behind one tag; return its encoded bytes as a slice of the buffer."""
-        start = self.pos
-        self._expect(TAG, "a tag")
-        self.value()
-        return self.buf[start : self.pos]
 
     def end(self):
         """Refuse anything that follows."""

@@ -22,24 +22,29 @@ try:
 
     def _inflate(payload, most):
         block = bytearray(most)
+        stream = io.BytesIO(payload)
         try:
-            got = deflate.DeflateIO(io.BytesIO(payload), deflate.RAW, _WINDOW_BITS).readinto(block)
+            got = deflate.DeflateIO(stream, deflate.RAW, _WINDOW_BITS).readinto(block)
         except (OSError, EOFError):
             return b""
-        return memoryview(block)[:got]
+        behind = stream.read(1)  # pyright: ignore[reportAttributeAccessIssue]  # the stubs lack it
+        return b"" if behind else memoryview(block)[:got]
 
 except ImportError:
     import zlib
 
     def _inflate(payload, most):
+        stream = zlib.decompressobj(-_WINDOW_BITS)
         try:
-            return memoryview(zlib.decompressobj(-_WINDOW_BITS).decompress(payload, most))
+            block = memoryview(stream.decompress(payload, most))
         except zlib.error:
             return b""
+        return block if stream.eof and not stream.unused_data else b""
 
 
 def inflate(payload, size):
-    """Return the `size` bytes that raw DEFLATE data with a 4 KiB window holds, or None if it holds others.
+    """Return the `size` bytes that raw DEFLATE data with a 4 KiB window holds, or None if it holds others, has no end,
+    or goes on behind it.
 
     Never inflates more than `size` + 1 bytes, whatever the data says.
     """

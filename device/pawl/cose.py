@@ -29,6 +29,8 @@ def read_key(reader):
     for label in reader.keys():
         fields[label] = reader.value()
     kind = (fields.pop(codes.KEY_KTY, None), fields.pop(codes.KEY_ALG, None), fields.pop(codes.KEY_CRV, None))
+    if any(part is True for part in kind):  # which is 1 in Python, but not in CBOR
+        raise cbor.malformed("a key's kind is told in numbers")
     x = _coordinate(fields.pop(codes.KEY_X, None))
     if kind == (codes.KTY_OKP, codes.ALG_ED25519, codes.CRV_ED25519):
         y = b""
@@ -157,9 +159,15 @@ def require_threshold(blocks, keys, threshold, payload, aad, verify):
 
 def open_attached(buf, keys, aad, verify):
     """Return the payload of an attached COSE_Sign1 signed by one of `keys`, or raise."""
+    return open_attached_by(buf, keys, aad, verify)[0]
+
+
+def open_attached_by(buf, keys, aad, verify):
+    """Return (payload, key) of an attached COSE_Sign1: which one of `keys` signed it; or raise."""
     block = read_sign1(buf)
     if block.payload is None:
         raise cbor.malformed("payload is missing")
-    if signer(block, keys, block.payload, aad, verify) is None:
+    index = signer(block, keys, block.payload, aad, verify)
+    if index is None:
         raise ManifestError(codes.REASON_UNAUTHORISED, "signature of no known key")
-    return block.payload
+    return block.payload, keys[index]

@@ -18,6 +18,7 @@ _FIELDS = (
     "report_key",  # P-256 secret, 32 bytes: signs reports
     "anchor_file",  # the anchor the device was provisioned with
     "floor",  # {image: sequence number}: the provisioned ratchet
+    "anchor_port",  # of the anchor listener, on the same host
 )
 
 # What was provisioned, and two facts that follow: `ids` is (vendor, class), as SUIT's conditions compare them.

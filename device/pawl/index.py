@@ -105,7 +105,9 @@ class Index:
         if base is not None or not isinstance(digests, memoryview) or len(digests) != 32 * self.blocks:
             raise _shape("no base, and one digest a block")
         variant = Variant(number, encoding, digests, self._lengths(encoding, lengths))
-        if sum([self.payload_size(variant, block) for block in range(self.blocks)]) != payload_bytes:
+        total = sum([self.payload_size(variant, block) for block in range(self.blocks)])
+        # True is 1 in Python, but not in CBOR.
+        if payload_bytes is True or total != payload_bytes:
             raise _shape("payload of another size")
         return variant
 
@@ -139,10 +141,10 @@ class Index:
         """Return block `number` from its payload in a variant, or raise; unsigned bytes are never inflated."""
         if len(payload) != self.payload_size(variant, number) or not variant.has_block(number, payload):
             raise ManifestError(codes.REASON_BLOCK_DIGEST, "block %d is not the one that was signed" % number)
-        size = self.block_size(number)
-        if len(payload) == size:
+        if variant is self.plain:
             return payload
-        block = inflate(payload, size)
+        size = self.block_size(number)
+        block = payload if len(payload) == size else inflate(payload, size)
         if block is None or not self.is_block(number, block):
             raise ManifestError(codes.REASON_BLOCK_DIGEST, "block %d inflates to something else" % number)
         return block

@@ -5,7 +5,10 @@ erased: so the newest value is in flash at every moment.
 """
 
 from pawl import codes, records
+from pawl.compat import const
 from pawl.errors import StorageError
+
+_NUMBER_BYTES = const(8)
 
 
 class Journal:
@@ -45,6 +48,16 @@ class Journal:
                 fault = error
         raise fault
 
+    def has_room(self, kept):
+        """Return whether an append can succeed without `kept` being lost; nothing is written or erased."""
+        for half in (0, 1):
+            if kept is None or self._holds(1 - half, kept):
+                return True
+            for offset in self._cells(half):
+                if self.region.is_erased(offset, self.cell_bytes):
+                    return True
+        return False
+
     def _rooms(self, kept):
         """Yield the free cells, then the first cell of a half that can be erased."""
         for half in (0, 1):
@@ -61,3 +74,27 @@ class Journal:
             if self._body(offset) == body:
                 return True
         return False
+
+
+class Snapshots:
+    """One value in a journal: each append is a whole snapshot with a number that rises; the highest is the value."""
+
+    def __init__(self, region, magic, cell_bytes):
+        self.journal = Journal(region, magic, cell_bytes)
+        self._newest = None
+        for body in self.journal.bodies():
+            # The number comes first and has a fixed size, so that bodies compare as numbers do.
+            self._newest = body if self._newest is None or body > self._newest else self._newest
+
+    def value(self):
+        """Return the bytes of the newest snapshot, or None."""
+        return None if self._newest is None else self._newest[_NUMBER_BYTES:]
+
+    def write(self, value):
+        """Append a snapshot, unless it is what the newest one says."""
+        if value == self.value():
+            return
+        number = 0 if self._newest is None else int.from_bytes(self._newest[:_NUMBER_BYTES], "big") + 1
+        body = number.to_bytes(_NUMBER_BYTES, "big") + value
+        self.journal.append(body, self._newest)
+        self._newest = body

@@ -53,10 +53,16 @@ def write_offer(offer) -> bytes:
 
 def open_offer(buf, directors, verify):
     """Return the Offer in a message that one of the director's keys signed, or raise OfferError."""
+    return open_offer_by(buf, directors, verify)[0]
+
+
+def open_offer_by(buf, directors, verify):
+    """Return (Offer, key): which of the director's keys signed it; or raise OfferError."""
     if len(buf) > codes.OFFER_MAX_BYTES:
         raise OfferError(codes.REASON_OFFER_SIGNATURE, "offer is too large to be one")
     try:
-        return _read_offer(cose.open_attached(buf, directors, codes.AAD_OFFER, verify))
+        content, key = cose.open_attached_by(buf, directors, codes.AAD_OFFER, verify)
+        return _read_offer(content), key
     except ManifestError as error:
         raise OfferError(codes.REASON_OFFER_SIGNATURE, error.detail) from None
 

@@ -26,9 +26,9 @@ def epoch(sequence):
     return sequence >> 32
 
 
-def release_of(manifest, digest):
-    """Return what R becomes when the release of this manifest is confirmed."""
-    image = manifest.image
+def release_of(manifest, digest, slot):
+    """Return what R becomes when the release of this manifest is confirmed in a slot."""
+    image = manifest.images(slot)[0]
     return Release(manifest.sequence_number, digest, manifest.version, (image.digest, image.size))
 
 
@@ -82,17 +82,26 @@ class Ratchet:
     def __init__(self, region):
         self.journal = Journal(region, _MAGIC, _CELL_BYTES)
         self.reading = Reading({}, None)
-        for body in self.journal.bodies():
-            self.reading = merge(self.reading, _readable(body))
+        found = [_readable(body) for body in self.journal.bodies()]
+        for reading in found:
+            self.reading = merge(self.reading, reading)
+        # Something was written here once, and nothing of it can be read.
+        self.is_lost = all(reading is None for reading in found) and not region.is_erased(0, region.size)
 
     def advance(self, reading):
         """Raise the ratchet to include `reading`; nothing is written if it does already."""
         wanted = merge(self.reading, reading)
         if wanted == self.reading:
             return
-        kept = _encode(self.reading) if self.reading.roles else None
-        self.journal.append(_encode(wanted), kept)
+        self.journal.append(_encode(wanted), self._kept())
         self.reading = wanted
+
+    def has_room(self):
+        """Return whether one more snapshot can be written without the newest one being lost."""
+        return self.journal.has_room(self._kept())
+
+    def _kept(self):
+        return _encode(self.reading) if self.reading.roles else None
 
 
 def _readable(body):

@@ -14,14 +14,16 @@ _ENCODINGS = const(3)  # bit field: `none`, `deflate`
 class Reporter:
     """Writes hellos and reports of one boot; `offers` says which nonce is open and which offer was accepted."""
 
-    def __init__(self, port, loader, running, boot_counter, offers):
+    def __init__(self, port, loader, running, boot_counter, offers, diary):
         self.port = port
         self.loader = loader
         self.identity = loader.identity
         self.running = running
         self.boot_counter = boot_counter
         self.offers = offers
+        self.diary = diary
         self._reports = 0
+        self._checked_nonce = None
 
     def _up(self, kind):
         return topics.up(self.identity.partition, self.identity.device, kind)
@@ -32,12 +34,9 @@ class Reporter:
 
     def _hello(self, refusals):
         slots = []
-        failed = []
         for candidate in self.loader.candidates:
             status = candidate.slot.status()
             slots.append((status.state, status.digest, candidate.sequence_of(status.digest)))
-            if status.state == codes.SLOT_FAILED:
-                failed.append((status.digest, 1, status.reason))
         anchor = self.loader.path_anchor
         return messages.Hello(
             self.offers.nonce,
@@ -46,7 +45,7 @@ class Reporter:
             self._ratchets(),
             {codes.IMAGE_APP: slots},
             self.running,
-            failed,
+            self.loader.quarantine.all([candidate.slot for candidate in self.loader.candidates]),
             self.identity.ids,
             _ENCODINGS,
             self.boot_counter.value,
@@ -56,6 +55,17 @@ class Reporter:
 
     def _ratchets(self):
         return {codes.IMAGE_APP: self.loader.accepted}
+
+    async def tell_checked(self, session):
+        """Once per answered check-in, sign that its offer came: freshness for the server. Then the log, once per boot."""
+        if not self.offers.is_answered() or self._checked_nonce == self.offers.nonce:
+            return
+        await self.report(session, codes.EVENT_CHECKED, codes.REASON_OK)
+        self._checked_nonce = self.offers.nonce
+        content = self.diary.untold()
+        if content is not None:
+            await session.client.publish(self._up("log"), content)
+            self.diary.note_told()
 
     async def report(self, session, event, reason, subject=None):
         """Publish a signed report; `subject` is the release that it speaks of, if there is one."""

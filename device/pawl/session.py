@@ -1,4 +1,4 @@
-"""One connection to the broker: what is published, what is asked for, and the newest offer that arrived.
+"""One connection to the broker: what is published, what is asked for, the newest offer and anchor that arrived.
 
 Retained messages are fetched by subscribing to their topics, a window at a time; each is handed to its handler
 in the reader's call, so a block is checked and written before the next one is read.
@@ -23,16 +23,35 @@ class Session:
         self.client = make_client(self._on_message)
         self.offer_topic = offer_topic
         self.offer = None
+        self.anchor_topic = None
+        self.anchor = None
         self.fault = None
         self._handlers = {}
         self._news = asyncio.Event()
         self._reader = None
 
-    async def open(self):
-        """Connect, start reading, subscribe to this device's offers."""
+    async def open(self, anchor_topic=None):
+        """Connect, start reading, subscribe to the next anchor and then to this device's offers."""
         await self.client.connect()
         self._reader = asyncio.create_task(self._read())
+        await self.follow_anchor(anchor_topic)
         await self.client.subscribe([self.offer_topic], 1)
+
+    async def follow_anchor(self, topic):
+        """Follow one anchor topic (None: none) in place of the one before.
+
+        A broker answers requests in their order: after the second one, what is retained on the topic has come.
+        """
+        before, self.anchor_topic, self.anchor = self.anchor_topic, topic, None
+        if topic is not None:
+            await self.client.subscribe([topic], 1)
+        if before is not None:
+            await self.client.unsubscribe([before])
+
+    def take_anchor(self):
+        """Return the document that came on the anchor topic; nothing more is taken from that topic."""
+        file, self.anchor = self.anchor, None
+        return file
 
     async def _read(self):
         try:
@@ -52,9 +71,10 @@ class Session:
 
     async def _on_message(self, topic, payload, _):
         if topic == self.offer_topic:
-            if len(payload) > codes.OFFER_MAX_BYTES:
-                return
-            self.offer = bytes(payload)
+            # One byte too many is enough to be refused by, and counted like any other.
+            self.offer = bytes(payload[: codes.OFFER_MAX_BYTES + 1])
+        elif topic == self.anchor_topic:
+            self.anchor = bytes(payload[: codes.ANCHOR_MAX_BYTES + 1])
         elif topic in self._handlers:
             try:
                 self._handlers.pop(topic)(payload)
@@ -114,12 +134,17 @@ class Session:
         return got[0]
 
     async def next_offer(self, timeout_s):
-        """Return the newest offer that has not been taken yet, as a copy; None if none comes in time."""
+        """Return the newest offer that has not been taken yet, as a copy; None if none comes in time.
+
+        Also None if an anchor comes: that goes first, and the offer waits.
+        """
         try:
-            await self._wait(lambda: self.offer is not None, timeout_s)
+            await self._wait(lambda: self.offer is not None or self.anchor is not None, timeout_s)
         except TransportError as error:
             if error.code == codes.REASON_LINK_TIMEOUT:
                 return None
             raise
+        if self.anchor is not None:
+            return None
         offer, self.offer = self.offer, None
         return offer

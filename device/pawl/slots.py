@@ -1,4 +1,4 @@
-"""A slot: image, envelope, status page; and what its marks say after any cut.
+"""A slot: images, envelope, status page; and what its marks say after any cut.
 
 The page begins with the manifest digest, and every mark's check value covers that digest, so marks of one
 release mean nothing for another. A mark is one program unit, never programmed twice: what is neither erased
@@ -9,11 +9,12 @@ from collections import namedtuple
 
 from pawl import codes, records
 from pawl.compat import const, sha256
-from pawl.errors import StorageError
+from pawl.errors import ManifestError, StorageError
 
 TRIALS_MAX = const(3)
 UNIT_BYTES = const(32)
 _HEADER_BYTES = const(64)
+_ATTEMPT = const(36)  # 2 bytes, behind digest and magic
 _MAGIC = b"PWPG"
 _ENVELOPE_MAGIC = b"PWEN"
 
@@ -28,19 +29,27 @@ _NO_MARK = const(-1)
 _TORN = const(-2)
 
 # state: SLOT_*; trials: units used, torn ones too; is_settled: no unit of `confirmed` left to write;
-# reason: of a failure
-Status = namedtuple("Status", ("state", "digest", "trials", "is_settled", "reason"))
-_EMPTY = Status(codes.SLOT_EMPTY, None, 0, False, 0)
+# reason: of a failure; attempt: of the installation, 0 if the header says none
+Status = namedtuple("Status", ("state", "digest", "trials", "is_settled", "reason", "attempt"))
+_EMPTY = Status(codes.SLOT_EMPTY, None, 0, False, 0, 0)
 
 
 class Slot:
-    """One slot over its three regions; `name` is RUNNING_A or RUNNING_B."""
+    """One slot over its regions; `name` is RUNNING_A or RUNNING_B, `image` the application's, `data` None if a port has none."""
 
-    def __init__(self, name, page, envelope, image):
+    def __init__(self, name, page, envelope, image, data=None):
         self.name = name
         self.page = page
         self.envelope_region = envelope
         self.image = image
+        self.data = data
+
+    def region(self, component):
+        """Return the Region of a component's image, or raise if this board has no place for it."""
+        region = {codes.COMPONENT_APP: self.image, codes.COMPONENT_DATA: self.data}.get(component)
+        if region is None:
+            raise ManifestError(codes.REASON_COMPONENT, "no place for this component")
+        return region
 
     def status(self):
         """Read the page: a Status, empty if the header is torn or absent."""
@@ -60,7 +69,8 @@ class Slot:
             state = codes.SLOT_TRIAL if used else codes.SLOT_PENDING
         else:
             state = codes.SLOT_WRITTEN if self._mark(digest, _WRITTEN) >= 0 else codes.SLOT_EMPTY
-        return Status(state, digest, used, _NO_MARK not in confirmations, max(failures + [0]))
+        attempt = int.from_bytes(self.page.view(_ATTEMPT, 2), "big")
+        return Status(state, digest, used, _NO_MARK not in confirmations, max(failures + [0]), attempt)
 
     def _digest(self):
         header = self.page.view(0, _HEADER_BYTES)
@@ -89,16 +99,20 @@ class Slot:
                 return
         raise StorageError(codes.REASON_MARK_FAILED, "no unit left for the mark")
 
-    def begin(self, digest, envelope):
-        """Give the slot to a release: from here on its old marks are gone.
+    def begin(self, digest, envelope, attempt=1):
+        """Give the slot to a release, in its next attempt: from here on its old marks are gone.
 
         The old envelope goes first: a page that is half erased may read as marks, but nothing boots without an envelope.
         """
+        self.withdraw()
+        raw = digest + _MAGIC + attempt.to_bytes(2, "big") + bytes(18)
+        self.page.program(0, raw + sha256(raw)[:8])
+        records.write(self.envelope_region, 0, _ENVELOPE_MAGIC, envelope)
+
+    def withdraw(self):
+        """Take the slot from its release; blocks in the image stay."""
         self.envelope_region.erase()
         self.page.erase()
-        header = digest + _MAGIC + bytes(20)
-        self.page.program(0, header + sha256(header)[:8])
-        records.write(self.envelope_region, 0, _ENVELOPE_MAGIC, envelope)
 
     def is_begun_for(self, digest):
         """Return whether a download of this release was cut here, before any mark: then it can go on."""
@@ -132,21 +146,25 @@ class Slot:
         """Say that this release must never boot from here, and why."""
         self._program(_FAILED, 2, reason)
 
-    def write_block(self, offset, block):
-        """Write one block into the image, unless it is there already; erases only what it needs to."""
-        if self.image.view(offset, len(block)) == block:
+    def write_block(self, offset, block, component=codes.COMPONENT_APP):
+        """Write one block into an image, unless it is there already; erases only what it needs to."""
+        region = self.region(component)
+        if region.view(offset, len(block)) == block:
             return
-        if not self.image.is_erased(offset, codes.BLOCK_BYTES):
-            self.image.erase(offset, codes.BLOCK_BYTES)
-        self.image.program(offset, block)
+        if not region.is_erased(offset, codes.BLOCK_BYTES):
+            region.erase(offset, codes.BLOCK_BYTES)
+        region.program(offset, block)
 
     def match(self, effect):
-        """Answer the image-match that a manifest asks for (`suit.execute`)."""
+        """Answer the image-match that a manifest asks for (`processor.execute`)."""
         parameters = effect.parameters
         return self.image_matches(
-            parameters[codes.PARAMETER_IMAGE_DIGEST], parameters[codes.PARAMETER_IMAGE_SIZE]
+            parameters[codes.PARAMETER_IMAGE_DIGEST],
+            parameters[codes.PARAMETER_IMAGE_SIZE],
+            effect.component,
         )
 
-    def image_matches(self, digest, size):
-        """Return whether the image's first `size` bytes have this SHA-256."""
-        return size <= self.image.size and sha256(self.image.view(0, size)) == digest
+    def image_matches(self, digest, size, component=codes.COMPONENT_APP):
+        """Return whether the first `size` bytes of a component's image have this SHA-256."""
+        region = self.region(component)
+        return size <= region.size and sha256(region.view(0, size)) == digest

@@ -56,8 +56,8 @@ def load(file, verify) -> "Anchor":
     Raises:
         TrustError: with the reason; nothing of the file may be used.
     """
-    content, blocks = _opened(_split, file)
-    anchor = _opened(_parse, content)
+    content, blocks = _opened(split, file)
+    anchor = _opened(parse, content)
     _require_signed(anchor.root, blocks, content, verify)
     return anchor
 
@@ -70,9 +70,9 @@ def successor(current, file, verify) -> "Anchor":
     Raises:
         TrustError: with the reason; `current` still stands.
     """
-    content, blocks = _opened(_split, file)
+    content, blocks = _opened(split, file)
     _require_signed(current.root, blocks, content, verify)
-    anchor = _opened(_parse, content)
+    anchor = _opened(parse, content)
     if anchor.version != current.version + 1:
         raise TrustError(codes.REASON_ANCHOR_VERSION, "version %d does not follow" % anchor.version)
     _require_signed(anchor.root, blocks, content, verify)
@@ -93,16 +93,20 @@ def _require_signed(root, blocks, content, verify):
         raise TrustError(codes.REASON_ANCHOR_UNSIGNED, error.detail) from None
 
 
-def _split(file):
+def split(file, least=1):
+    """Return (content, blocks) of an anchor file of at most 4000 bytes; nothing of either is judged.
+
+    `least` is 0 where a draft that nobody signed yet is read: never on a device.
+    """
     if len(file) > codes.ANCHOR_MAX_BYTES:
         raise invalid("anchor file is too large")
     reader = cbor.Reader(file)
     reader.array(2)
     content = reader.bytes()
     count = reader.array()
-    if not 1 <= count <= 16:
+    if not least <= count <= 16:
         raise invalid("1 to 16 signatures are allowed")
-    blocks = [reader.skip_tagged() for _ in range(count)]
+    blocks = [reader.bytes() for _ in range(count)]
     reader.end()
     return content, blocks
 
@@ -130,7 +134,8 @@ class _Document:
         return self.keys[index]
 
 
-def _parse(content):
+def parse(content) -> "Anchor":
+    """Return the Anchor of a document that keeps the rules of its format; who signed it is not asked."""
     reader = cbor.Reader(content)
     document = _Document()
     for label in reader.keys():

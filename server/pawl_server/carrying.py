@@ -94,7 +94,10 @@ async def _names(
 
 
 def _asked(device: Device, before: Assignment | None, release: bytes) -> tuple[Device, Assignment | None]:
-    return replace(device, assigned=release), director.assign(before, device.name, release)
+    assigned = replace(device, assigned=release)
+    if before is not None and before.is_final:
+        return assigned, before  # stays failed: the rollout stops, and says why
+    return assigned, director.assign(before, device.name, release)
 
 
 def _held(device: Device, before: Assignment | None, _release: bytes) -> tuple[Device, Assignment | None]:

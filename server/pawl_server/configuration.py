@@ -10,8 +10,8 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from pawl_server.mqtt.broker_config import BrokerSettings, ListenerTls
-from pawl_server.settings import ApiSettings, ProgramSettings, ServerSettings
+from pawl_server.mqtt.broker_config import AnchorListener, BrokerSettings, ListenerTls
+from pawl_server.settings import LATE_AFTER_S, ApiSettings, ProgramSettings, ServerSettings
 
 FILE_NAME = "server.toml"
 FILE_MAX_BYTES = 64 * 1024
@@ -113,7 +113,16 @@ def _server(top: _Table, broker: _Table) -> ServerSettings:
         tls_key=broker.path("key"),
         director_key=top.path("director_key"),
         anchor=top.path("trust"),
+        next_director_key=top.path("next_director_key") if "next_director_key" in top else None,
+        late_after_s=_positive(top, "late_after_s") if "late_after_s" in top else LATE_AFTER_S,
     )
+
+
+def _positive(table: _Table, name: str) -> int:
+    number = table.number(name)
+    if number <= 0:
+        raise ValueError(f"{name} must be above 0, not {number}")
+    return number
 
 
 def _child(broker: _Table) -> BrokerSettings:
@@ -125,9 +134,19 @@ def _child(broker: _Table) -> BrokerSettings:
         server_port=broker.number("port"),
         device_tls=_listener(child, "device", child.path("device_authority")),
         server_tls=_listener(child, "server", broker.path("authority")),
+        anchors=_anchors(child, broker) if "anchor_port" in child else None,
     )
     child.require_all_known()
     return settings
+
+
+def _anchors(child: _Table, broker: _Table) -> AnchorListener:
+    link = ListenerTls(
+        client_authority=broker.path("authority"),
+        certificate=broker.path("certificate"),
+        key=broker.path("key"),
+    )
+    return AnchorListener(port=child.number("anchor_port"), link=link)
 
 
 def _listener(child: _Table, side: str, authority: Path) -> ListenerTls:

@@ -1,9 +1,11 @@
 """What the server tells those who watch it; each event is one fact that the store holds already."""
 
 from dataclasses import dataclass
+from typing import Self
 
 from pawl_server.domain.fleet import AssignmentState
 from pawl_server.domain.rollout import RolloutState
+from pawl_server.judges import DisagreementError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,8 +46,37 @@ class ReportReceived:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceFlagged:
+    """Something about a device needs a look by people; `reason` is a name. Nothing was decided by it."""
+
+    device: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceLate:
+    """A device has proved for too long, by no signed report, that it follows the newest offers."""
+
+    device: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceFresh:
+    """A device that was late has proved that it follows the newest offers."""
+
+    device: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnchorImported:
+    """A trust anchor document follows the one before it: offers name it from now on."""
+
+    version: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AssignmentSettled:
-    """A report settled what a device was assigned; `reason` is a name."""
+    """A report, or a new anchor, settled what a device was assigned; `reason` is a name."""
 
     device: str
     release: bytes
@@ -81,13 +112,31 @@ class GroupAsked:
     devices: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JudgesDisagreed:
+    """An alarm: the two judges of releases differ; `case` is the folder that was kept, empty if there was no room."""
+
+    detail: str
+    case: str
+
+    @classmethod
+    def of(cls, error: DisagreementError) -> Self:
+        """Return the event of a disagreement."""
+        return cls(detail=str(error), case=str(error.case or ""))
+
+
 Event = (
     HelloReceived
     | OfferMade
     | OfferSent
     | ReportReceived
+    | DeviceFlagged
+    | DeviceLate
+    | DeviceFresh
+    | AnchorImported
     | AssignmentSettled
     | MessageRefused
     | RolloutChanged
     | GroupAsked
+    | JudgesDisagreed
 )

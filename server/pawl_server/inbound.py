@@ -3,17 +3,18 @@
 A hello is unsigned: nothing but its nonce is to be believed. A report counts under the device's enrolled key only.
 """
 
+import hashlib
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from pawl import codes, cose, messages
-from pawl.errors import PawlError
+from pawl import codes, cose, messages, suit_report
+from pawl.errors import ManifestError, PawlError
 from pawl.identity import partition_of
 from pawl.names import reason_name
 from pawl.ports.host.verifier import verify
 from pawl_server.domain.fleet import DEVICE_ID, Enrolment, Ratchet, ReportNumber
-from pawl_server.domain.outcomes import SignedReport
+from pawl_server.domain.outcomes import SignedReport, Subject
 
 UP_TOPICS = "pawl/d/+/+/up/#"
 NOBODY = ""
@@ -57,12 +58,13 @@ class Address:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hello:
-    """What the server uses of a hello."""
+    """What the server uses of a hello; `failed` gives the attempts that the device stored, by manifest digest."""
 
     nonce: bytes
     boots: int
     running: int
     ratchet: Ratchet | None
+    failed: dict[bytes, int]
 
 
 def read_address(topic: str) -> Address:
@@ -94,7 +96,10 @@ def read_hello(payload: bytes) -> Hello:
     if hello.running > codes.RUNNING_RECOVERY:
         raise RefusedError(Kind.HELLO, reason_name(codes.REASON_MALFORMED))
     ratchet = _app_ratchet(hello.ratchets)
-    return Hello(nonce=hello.nonce, boots=hello.boots, running=hello.running, ratchet=ratchet)
+    failed = {bytes(digest): attempts for digest, attempts, _ in hello.failed}
+    return Hello(
+        nonce=bytes(hello.nonce), boots=hello.boots, running=hello.running, ratchet=ratchet, failed=failed
+    )
 
 
 def read_report(payload: bytes, sender: Enrolment) -> SignedReport:
@@ -102,6 +107,7 @@ def read_report(payload: bytes, sender: Enrolment) -> SignedReport:
     key = cose.Key(codes.KTY_EC2, codes.ALG_ESP256, codes.CRV_P256, sender.report_x, sender.report_y)
     try:
         report = messages.open_report(payload, key, verify)
+        subject = None if report.suit_report is None else suit_report.read(report.suit_report)
     except PawlError as error:
         raise RefusedError(Kind.REPORT, reason_name(error.code)) from error
     if report.device != sender.device:
@@ -109,13 +115,27 @@ def read_report(payload: bytes, sender: Enrolment) -> SignedReport:
     return SignedReport(
         device=report.device,
         id=ReportNumber(boots=report.boots, number=report.number),
-        accepted=report.accepted,
+        accepted=None if report.accepted is None else (bytes(report.accepted[0]), report.accepted[1]),
         ratchet=_app_ratchet(report.ratchets),
         event=report.event,
         reason=report.reason,
+        digest=report_digest(payload),
+        subject=subject and Subject(release=bytes(subject.digest), reason=subject.reason),
     )
+
+
+def report_digest(payload: bytes) -> bytes:
+    """Return the digest of a report's signed content, which is not looked into; ManifestError if nothing is attached."""
+    content = cose.read_sign1(payload).payload
+    if content is None:
+        raise ManifestError(codes.REASON_MALFORMED, "payload is missing")
+    return hashlib.sha256(content).digest()
 
 
 def _app_ratchet(ratchets: Any) -> Ratchet | None:
     release = ratchets.get(codes.IMAGE_APP)
-    return None if release is None else Ratchet(sequence=release.sequence, digest=release.digest)
+    if release is None:
+        return None
+    return Ratchet(
+        sequence=release.sequence, digest=None if release.digest is None else bytes(release.digest)
+    )

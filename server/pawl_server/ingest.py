@@ -7,26 +7,40 @@ commit, so a batch may come twice: hellos may repeat, a report that comes again 
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
+from pawl.errors import PawlError
 from pawl.names import event_name, reason_name
-from pawl_server.domain import outcomes
+from pawl_server.domain import director, outcomes
 from pawl_server.domain.changes import Changes, Refusal
-from pawl_server.domain.fleet import Assignment, Device
-from pawl_server.events import AssignmentSettled, Event, HelloReceived, MessageRefused, ReportReceived
+from pawl_server.domain.fleet import Assignment, Device, Flag
+from pawl_server.events import (
+    AssignmentSettled,
+    DeviceFlagged,
+    DeviceFresh,
+    Event,
+    HelloReceived,
+    MessageRefused,
+    ReportReceived,
+)
 from pawl_server.inbound import (
     NOBODY,
     Address,
     Fault,
+    Hello,
     Kind,
     RefusedError,
     read_address,
     read_hello,
     read_report,
+    report_digest,
 )
 from pawl_server.mqtt.inbox import Message
 from pawl_server.offering import OfferDesk
-from pawl_server.store import Store
+from pawl_server.store import Store, Transaction
+
+# Why a device is flagged: its reports are of an earlier state of its flash, or of another device with its key.
+REPORT_NUMBER_FELL = "report-number-fell"
 
 
 class Ingest:
@@ -40,15 +54,42 @@ class Ingest:
     async def take(self, messages: list[Message]) -> list[Event]:
         """Store what a batch of messages says and what it leads to; return what happened, in order."""
         now_s = int(self._clock())
-        names = list(_senders(messages))
         async with self._store.writing() as transaction:
-            batch = Batch(
-                await transaction.devices(names), await transaction.assignments(names), self._desk, now_s
-            )
+            batch = Batch(await _known(transaction, messages), self._desk, now_s)
             for message in messages:
                 batch.take(message)
             await transaction.write(batch.changes, now_s)
         return batch.events
+
+
+@dataclass(slots=True, kw_only=True)
+class Known:
+    """What the store says of the senders of a batch; `reports` are (device, digest) of those that came before."""
+
+    devices: dict[str, Device] = field(default_factory=dict)
+    assignments: dict[tuple[str, bytes], Assignment] = field(default_factory=dict)
+    reports: set[tuple[str, bytes]] = field(default_factory=set)
+
+
+async def _known(transaction: Transaction, messages: list[Message]) -> Known:
+    names = list(_senders(messages))
+    return Known(
+        devices=await transaction.devices(names),
+        assignments=await transaction.every_assignment(names),
+        reports=await transaction.reports.known(names, _report_digests(messages)),
+    )
+
+
+def _report_digests(messages: Iterable[Message]) -> set[bytes]:
+    """Return the digests of what may be reports; whether they are is judged when their turn comes."""
+    digests = set()
+    for message in messages:
+        try:
+            if read_address(message.topic).kind is Kind.REPORT:
+                digests.add(report_digest(message.payload))
+        except (RefusedError, PawlError):
+            continue
+    return digests
 
 
 def _senders(messages: Iterable[Message]) -> set[str]:
@@ -64,13 +105,10 @@ def _senders(messages: Iterable[Message]) -> set[str]:
 class Batch:
     """The fleet as far as a batch concerns it: message by message, it becomes what has to be written."""
 
-    def __init__(
-        self, devices: dict[str, Device], assignments: dict[str, Assignment], desk: OfferDesk, now_s: int
-    ) -> None:
+    def __init__(self, known: Known, desk: OfferDesk, now_s: int) -> None:
         self.changes = Changes()
         self.events: list[Event] = []
-        self._devices = devices
-        self._assignments = assignments
+        self._known = known
         self._desk = desk
         self._now_s = now_s
 
@@ -87,7 +125,7 @@ class Batch:
             self._refuse(sender, error)
 
     def _enrolled(self, address: Address) -> Device:
-        device = self._devices.get(address.device)
+        device = self._known.devices.get(address.device)
         if device is None:
             raise RefusedError(address.kind, Fault.UNKNOWN_DEVICE)
         return device
@@ -101,30 +139,48 @@ class Batch:
         greeted = replace(
             device,
             nonce=hello.nonce,
-            # A hello that got no answer comes again with the same nonce; under one nonce, numbers only rise.
-            next_number=device.next_number if hello.nonce == device.nonce else 0,
+            # A hello that got no answer comes again with the same nonce. Numbers rise over all nonces: a hello of
+            # yesterday that somebody repeats must not lead to an offer that was made before.
+            first_number=device.first_number if hello.nonce == device.nonce else device.next_number,
+            hello=bytes(payload),
             boots=hello.boots,
             running=hello.running,
             ratchet=hello.ratchet,
             last_seen_s=self._now_s,
         )
         self.events.append(HelloReceived(device=device.name, boots=hello.boots, running=hello.running))
-        made = self._desk.serve(self.changes, greeted, self._assignments.get(device.name), self._now_s)
+        self._take_hints(device.name, hello)
+        made = self._desk.serve(self.changes, greeted, self._current(greeted), self._now_s)
         if made is not None:
             self.events.append(made)
         self._reload(device.name)
 
+    def _take_hints(self, name: str, hello: Hello) -> None:
+        for release, attempts in hello.failed.items():
+            before = self._known.assignments.get((name, release))
+            after = before and director.take_hint(before, attempts)
+            if after is not None and after != before:
+                self._keep(after)
+
+    def _current(self, device: Device) -> Assignment | None:
+        return (
+            None if device.assigned is None else self._known.assignments.get((device.name, device.assigned))
+        )
+
     def _take_report(self, device: Device, payload: bytes) -> None:
         report = read_report(payload, device.enrolment)
-        if not outcomes.is_newer(device, report):
+        is_newer = outcomes.is_newer(device, report)
+        if (device.name, report.digest) in self._known.reports:
             raise RefusedError(Kind.REPORT, Fault.REPLAYED)
-        self.changes.devices[device.name] = replace(
-            device,
-            last_report=report.id,
-            ratchet=report.ratchet or device.ratchet,
-            last_seen_s=self._now_s,
-        )
+        if not is_newer and not outcomes.answers_newest(device, report):
+            raise RefusedError(Kind.REPORT, Fault.REPLAYED)
+        heard = replace(device, ratchet=report.ratchet or device.ratchet, last_seen_s=self._now_s)
+        heard = replace(heard, last_report=report.id) if is_newer else self._flagged(heard)
+        if outcomes.is_fresh(device, report):
+            heard = self._refreshed(heard)
+        self.changes.devices[device.name] = heard
         self.changes.reports.append(report)
+        self._known.reports.add((device.name, report.digest))
         self.events.append(
             ReportReceived(
                 device=device.name,
@@ -134,28 +190,43 @@ class Batch:
                 reason=reason_name(report.reason),
             )
         )
-        self._settle(device.name, report)
+        for release in sorted(outcomes.concerned(report)):
+            self._settle(device.name, release, report)
         self._reload(device.name)
 
-    def _settle(self, name: str, report: outcomes.SignedReport) -> None:
-        before = self._assignments.get(name)
+    def _flagged(self, device: Device) -> Device:
+        """Flag a device whose report numbers fell, and keep the highest: what it said before must not count again."""
+        self.events.append(DeviceFlagged(device=device.name, reason=REPORT_NUMBER_FELL))
+        return replace(device, flag=Flag(at_s=self._now_s, reason=REPORT_NUMBER_FELL))
+
+    def _refreshed(self, device: Device) -> Device:
+        if device.is_late:
+            self.events.append(DeviceFresh(device=device.name))
+        return replace(device, fresh_at_s=self._now_s, is_late=False)
+
+    def _settle(self, name: str, release: bytes, report: outcomes.SignedReport) -> None:
+        before = self._known.assignments.get((name, release))
         if before is None:
             return
         after = outcomes.outcome(before, report)
         if after == before:
             return
-        self.changes.keep_assignment(after)
+        self._keep(after)
         settled = AssignmentSettled(
             device=name, release=after.release, state=after.state, reason=reason_name(after.reason)
         )
         self.events.append(settled)
 
+    def _keep(self, assignment: Assignment) -> None:
+        self.changes.keep_assignment(assignment)
+        self._known.assignments[assignment.device, assignment.release] = assignment
+
     def _reload(self, name: str) -> None:
         """Let the next message of the batch see what this one changed."""
-        self._devices[name] = self.changes.devices[name]
-        before = self._assignments.get(name)
-        if before is not None:
-            self._assignments[name] = self.changes.assignments.get((name, before.release), before)
+        self._known.devices[name] = self.changes.devices[name]
+        self._known.assignments.update(
+            {key: one for key, one in self.changes.assignments.items() if key[0] == name}
+        )
 
 
 def _require_fresh(message: Message, address: Address) -> None:

@@ -18,9 +18,21 @@ Publish = Callable[[Outgoing], Awaitable[None]]
 
 
 class OutboxSender:
-    """The one task that empties the outbox; `publish` returns when the broker has the message."""
+    """The one task that empties the outbox; `publish` returns when the broker has the message.
 
-    def __init__(self, store: Store, publish: Publish, watchers: Watchers, *, retry_s: float) -> None:
+    `prepare` returns when the broker has what the messages speak of.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        publish: Publish,
+        watchers: Watchers,
+        *,
+        retry_s: float,
+        prepare: Callable[[], Awaitable[None]],
+    ) -> None:
+        self._prepare = prepare
         self._store = store
         self._publish = publish
         self._watchers = watchers
@@ -46,6 +58,7 @@ class OutboxSender:
 
     async def _send_all(self) -> None:
         while queued := await self._unsent():
+            await self._prepare()
             await self._send(queued)
 
     async def _unsent(self) -> list[Queued]:

@@ -23,9 +23,10 @@ from pawl_server.configuration import ConfigurationError
 from pawl_server.mqtt.broker import Broker, BrokerError
 from pawl_server.mqtt.broker_config import BrokerSettings
 from pawl_server.mqtt.link import LinkError
-from pawl_server.service import FleetServer
+from pawl_server.service import REPLACED, FleetServer
 from pawl_server.settings import ApiSettings, ProgramSettings
 from pawl_server.signing import DirectorKeyError
+from pawl_server.store import FencedError, SchemaError
 
 LOCK_NAME = "lock"
 BROKER_LOOK_S = 1.0
@@ -45,6 +46,8 @@ _FAULTS = (
     LinkError,
     DirectorKeyError,
     ConfigurationError,
+    SchemaError,
+    FencedError,
     PawlError,
     OSError,
     SQLAlchemyError,
@@ -69,10 +72,22 @@ async def run(settings: ProgramSettings, say: Say) -> None:
             await stack.enter_async_context(_api(settings.api, service, listener, stopping))
             for line in _addresses(settings):
                 say(line)
-            await stopping.wait()
+            await _stopped_or_replaced(stopping, service)
             say("stopping")
     except _FAULTS as error:
         raise ProgramError(" ".join(str(error).split())) from error
+
+
+async def _stopped_or_replaced(stopping: asyncio.Event, service: FleetServer) -> None:
+    """Return when told to stop; FencedError if another process took the database over."""
+    waits = [asyncio.create_task(event.wait()) for event in (stopping, service.store.fenced)]
+    try:
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()
+    if service.store.fenced.is_set():
+        raise FencedError(f"{REPLACED}; stop one of the two for good")
 
 
 def _addresses(settings: ProgramSettings) -> Iterator[str]:

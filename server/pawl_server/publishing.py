@@ -13,8 +13,10 @@ from pawl import topics
 from pawl_server.domain.changes import Outgoing
 from pawl_server.domain.fleet import Release
 from pawl_server.errors import UnknownError
+from pawl_server.events import Event, JudgesDisagreed
+from pawl_server.judges import DisagreementError
 from pawl_server.repository import Repository
-from pawl_server.store import Store
+from pawl_server.store import Store, Transaction
 
 Publish = Callable[[Outgoing], Awaitable[None]]
 
@@ -22,11 +24,12 @@ Publish = Callable[[Outgoing], Awaitable[None]]
 class Publisher:
     """Knows what the broker has; `publish` returns when the broker has the message."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # what it works with, given once
         self,
         store: Store,
         repository: Repository,
         publish: Publish,
+        tell: Callable[[list[Event]], None],
         clock: Callable[[], float],
         *,
         window: int,
@@ -34,9 +37,11 @@ class Publisher:
         self._store = store
         self._repository = repository
         self._publish = publish
+        self._tell = tell
         self._clock = clock
         self._window = window
         self._connection = 0
+        self._judged: dict[bytes, int] = {}
 
     def on_reconnected(self) -> None:
         """Let a release that is being published now be published whole again."""
@@ -54,15 +59,24 @@ class Publisher:
         for digest in wanted:
             await self.publish(digest)
 
-    async def ensure(self, digest: bytes) -> None:
-        """Publish a release unless the broker has it; UnknownError if it was not imported."""
+    async def ensure(self, digest: bytes) -> int:
+        """Publish a release unless the broker has it; return the version of the anchor under which it was judged.
+
+        Raises:
+            UnknownError: it was not imported.
+            ManifestError: under the newest anchor it is barred, or not signed well enough.
+        """
         if (await self._imported(digest)).published_at_s is None:
             await self.publish(digest)
+        version = self._repository.anchor_version
+        if self._judged.get(digest) != version:
+            await self._open(digest)
+        return self._judged[digest]
 
     async def publish(self, digest: bytes) -> None:
         """Publish all of an imported release; doing it again puts the same there again."""
         await self._imported(digest)
-        bundle = await asyncio.to_thread(self._repository.open, digest)
+        bundle = await self._open(digest)
         connection = -1
         # A broker that was replaced meanwhile has some parts only.
         while connection != self._connection:
@@ -74,6 +88,16 @@ class Publisher:
             if connection == self._connection:
                 await transaction.mark_published(digest, int(self._clock()))
 
+    async def _open(self, digest: bytes) -> Any:
+        version = self._repository.anchor_version
+        try:
+            bundle = await asyncio.to_thread(self._repository.open, digest)
+        except DisagreementError as error:
+            self._tell([JudgesDisagreed.of(error)])
+            raise
+        self._judged[digest] = version
+        return bundle
+
     async def _imported(self, digest: bytes) -> Release:
         async with self._store.reading() as transaction:
             release = await transaction.release(digest)
@@ -82,13 +106,17 @@ class Publisher:
         return release
 
 
+async def is_newest(transaction: Transaction, version: int) -> bool:
+    """Return whether no anchor was imported since a release was judged under this one."""
+    return await transaction.anchors.newest_version() in {None, version}
+
+
 def _parts_of(bundle: Any) -> Iterator[Outgoing]:
     """Yield what devices fetch of a release; the envelope last, so that who finds it finds the rest."""
-    digest = bundle.index_digest
-    yield Outgoing(
-        topic=topics.index(digest), payload=bytes(bundle.index_bytes), device=None, is_retained=True
-    )
-    for variant, number, payload in bundle.blocks():
+    for content in bundle.contents:
+        topic = topics.index(content.digest)
+        yield Outgoing(topic=topic, payload=bytes(content.index_bytes), device=None, is_retained=True)
+    for digest, variant, number, payload in bundle.blocks():
         topic = topics.block(digest, variant.number, number)
         yield Outgoing(topic=topic, payload=bytes(payload), device=None, is_retained=True)
     topic = topics.release(bundle.envelope.digest)

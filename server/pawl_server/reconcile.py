@@ -12,12 +12,13 @@ from pawl.errors import PawlError
 from pawl_server.carrying import Carrier
 from pawl_server.domain.rollout import Ask, Rollout
 from pawl_server.events import Event
-from pawl_server.publishing import Publisher
+from pawl_server.judges import DisagreementError
+from pawl_server.publishing import Publisher, is_newest
 from pawl_server.store import Store
 
 _log = logging.getLogger(__name__)
 
-_UNUSABLE_RELEASE = (PawlError, FileNotFoundError)
+_UNUSABLE_RELEASE = (PawlError, DisagreementError, FileNotFoundError)
 
 
 class Reconciler:
@@ -81,26 +82,33 @@ class Reconciler:
         """Do one step of a rollout; return whether there was anything to do."""
         async with self._store.reading() as transaction:
             wanted, actions = await self._carrier.read(transaction, number)
-        if any(isinstance(action, Ask) for action in actions) and not await self._publish(wanted):
-            return True
+        judged: int | None = None
+        if any(isinstance(action, Ask) for action in actions):
+            judged = await self._publish(wanted)
+            if judged is None:
+                return True
         events: list[Event] = []
         async with self._store.writing() as transaction:
             # What was read is old by now: an operator may have paused it while its release was being published.
             current, actions = await self._carrier.read(transaction, number)
+            if judged is not None and not await is_newest(transaction, judged):
+                return True
             for action in actions:
                 events += await self._carrier.carry_out(transaction, current, action)
         self._tell(events)
         return bool(actions)
 
-    async def _publish(self, wanted: Rollout) -> bool:
-        """Publish a release before the first device is asked for it; one that can't be read pauses the rollout."""
+    async def _publish(self, wanted: Rollout) -> int | None:
+        """Publish a release before the first device is asked for it, and return the anchor's version that judged it.
+
+        One that can't be read, or that the newest anchor refuses, pauses the rollout: None.
+        """
         try:
-            await self._publisher.ensure(wanted.release)
+            return await self._publisher.ensure(wanted.release)
         except _UNUSABLE_RELEASE as error:
             async with self._store.writing() as transaction:
                 events = await self._carrier.stop(
                     transaction, wanted.id, f"the release can't be published: {error}"
                 )
             self._tell(events)
-            return False
-        return True
+            return None

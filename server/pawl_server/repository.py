@@ -1,41 +1,57 @@
 """Imported releases as files: one bundle a file, named by its manifest digest, never half written.
 
-Refuses, with the device's own reason, whatever the device's verifier refuses; a release on disk is opened through
-the verifier again, so a file that changed is refused like a file that was sent.
+Refuses, with the device's own reason, whatever the device's verifier refuses, and what the second reader judges
+otherwise; a release on disk is opened through both again, so a file that changed is refused like a file that was sent.
 
     digest = repository.add(raw).digest
     bundle = repository.open(digest)
 """
 
+import copy
 import os
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from pawl import codes
-from pawl.bundle import open_bundle
 from pawl.errors import ManifestError
 from pawl.index import b64u
-from pawl.ports.host.verifier import verify
 from pawl_server.domain.fleet import Release
+from pawl_server.judges import Judges
 
 SUFFIX = ".pawl"
 
 
 class Repository:
-    """A folder of bundles, and the trust anchor that judges them."""
+    """A folder of bundles, and the judges that hold them against the trust anchor."""
 
-    def __init__(self, folder: Path, anchor: Any, *, bundle_max_bytes: int) -> None:
+    def __init__(self, folder: Path, judges: Judges, *, bundle_max_bytes: int) -> None:
         self._folder = folder
-        self._anchor = anchor
+        self._judges = judges
         self._bundle_max_bytes = bundle_max_bytes
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    @property
+    def anchor_version(self) -> int:
+        """The version of the anchor that judges releases now."""
+        return int(self._judges.anchor.version)
+
+    def follow(self, anchor_file: bytes) -> None:
+        """Judge by this anchor from now on."""
+        self._judges = self._judges.under(anchor_file)
+
+    def under(self, anchor_file: bytes) -> Self:
+        """Return the same folder, judged by another anchor."""
+        other = copy.copy(self)
+        other.follow(anchor_file)
+        return other
 
     def add(self, raw: bytes) -> Release:
         """Verify a bundle, keep it, and return what it is; the same bundle again changes nothing.
 
         Raises:
             ManifestError: the device's verifier refuses it, with that reason; nothing was written.
+            DisagreementError: the judges differ about it; nothing was written but the case.
         """
         bundle = self._verified(raw)
         path = self._path(bytes(bundle.envelope.digest))
@@ -60,27 +76,18 @@ class Repository:
             raise ManifestError(
                 codes.REASON_TOO_LARGE, f"a bundle has at most {self._bundle_max_bytes} bytes"
             )
-        bundle = open_bundle(raw, self._anchor, verify)
-        _require_fits_the_wire(bundle)
-        return bundle
-
-
-def _require_fits_the_wire(bundle: Any) -> None:
-    """A device reads envelope and index into buffers of these sizes, and would refuse larger ones one by one."""
-    if len(bundle.wire_envelope()) > codes.ENVELOPE_MAX_BYTES:
-        raise ManifestError(codes.REASON_TOO_LARGE, "the envelope is larger than devices read")
-    if len(bundle.index_bytes) > codes.INDEX_MAX_BYTES:
-        raise ManifestError(codes.REASON_TOO_LARGE, "the index is larger than devices read")
+        return self._judges.open(raw)
 
 
 def _release_of(bundle: Any) -> Release:
     manifest = bundle.manifest
+    app = bundle.app()
     return Release(
         digest=bytes(bundle.envelope.digest),
         sequence=manifest.sequence_number,
         version=".".join(str(number) for number in manifest.version),
-        index_digest=bytes(bundle.index_digest),
-        size_bytes=bundle.index.size,
+        index_digest=bytes(app.digest),
+        size_bytes=app.index.size,
     )
 
 

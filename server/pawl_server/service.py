@@ -10,58 +10,71 @@ What must be published is first written to the database, so that a server that i
 """
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
+from pathlib import Path
 
-from pawl import trust
-from pawl.ports.host.verifier import verify
+from pawl_server.anchor_publishing import AnchorPublisher
+from pawl_server.anchors import Anchors
 from pawl_server.carrying import Carrier
 from pawl_server.domain import director
 from pawl_server.domain.changes import Changes, Outgoing
-from pawl_server.domain.director import AnchorReference
 from pawl_server.domain.fleet import Assignment, Device, Enrolment
 from pawl_server.errors import UnknownError
-from pawl_server.events import AssignmentSettled, Event, OfferMade, RolloutChanged
+from pawl_server.events import AssignmentSettled, Event, JudgesDisagreed, OfferMade, RolloutChanged
+from pawl_server.freshness import FreshnessWatch
 from pawl_server.inbound import UP_TOPICS
 from pawl_server.ingest import Ingest
 from pawl_server.inventory import Inventory
+from pawl_server.judges import DisagreementError, Judges
 from pawl_server.mqtt.inbox import Message
 from pawl_server.mqtt.link import LinkSettings, MqttLink
 from pawl_server.offering import OfferDesk
 from pawl_server.outbox import OutboxSender
-from pawl_server.publishing import Publisher
+from pawl_server.publishing import Publisher, is_newest
 from pawl_server.reconcile import Reconciler
+from pawl_server.refusal_log import RefusalLog
 from pawl_server.repository import Repository
 from pawl_server.rollouts import Rollouts
 from pawl_server.settings import ServerSettings
-from pawl_server.signing import load_director
 from pawl_server.store import Store, Transaction
+from pawl_server.store.anchors import StoredAnchor
+from pawl_server.trust_chain import TrustChain
 from pawl_server.watchers import Watchers
+
+_log = logging.getLogger(__name__)
+
+
+REPLACED = "another server process has taken over this database: this one offers and writes nothing any more"
 
 
 class FleetServer:
     """Started once, stopped once; `clock` gives seconds since 1970.
 
     Raises:
-        TrustError, DirectorKeyError, OSError: at construction, if anchor or key can't be used.
+        TrustError, OSError: at construction, if the configured anchor can't be used.
     """
 
     def __init__(self, settings: ServerSettings, clock: Callable[[], float] = time.time) -> None:
-        anchor = trust.load(settings.anchor.read_bytes(), verify)
-        reference = AnchorReference(version=anchor.version, digest=anchor.digest)
+        first = settings.anchor.read_bytes()
+        self._chain = TrustChain(first, _director_keys(settings))
         settings.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.settings = settings
         self.store = Store(settings.database)
         self._clock = clock
-        self._desk = OfferDesk(
-            anchor=reference, signer=load_director(settings.director_key, anchor.directors)
+        self._desk = OfferDesk(authority=self._chain)
+        self._repository = Repository(
+            settings.releases,
+            Judges(first, settings.disagreements),
+            bundle_max_bytes=settings.bundle_max_bytes,
         )
-        self._repository = Repository(settings.releases, anchor, bundle_max_bytes=settings.bundle_max_bytes)
+        self._anchors = Anchors(self.store, self._chain, self._repository, self._desk, clock)
         self._ingest = Ingest(self.store, self._desk, clock)
         self._watchers = Watchers(queue_max=settings.watcher_queue_max)
         self._publisher = Publisher(
-            self.store, self._repository, self._publish, clock, window=settings.publish_window
+            self.store, self._repository, self._publish, self._tell, clock, window=settings.publish_window
         )
         self._reconciler = Reconciler(
             self.store,
@@ -70,17 +83,39 @@ class FleetServer:
             self._tell,
             pass_s=settings.reconcile_pass_s,
         )
-        self.inventory = Inventory(self.store)
+        self._freshness = FreshnessWatch(self.store, clock, limit_s=settings.late_after_s)
+        self._refusal_log = RefusalLog(time.monotonic)
+        self.inventory = Inventory(self.store, clock, late_after_s=settings.late_after_s)
         self.rollouts = Rollouts(self.store, clock, self._tell)
-        self._link = MqttLink(_link_settings(settings), self._on_messages, self._reconciler.on_reconnected)
+        self._anchor_publisher = AnchorPublisher(self._chain, self._publish, retry_s=settings.outbox_retry_s)
+        self._link = MqttLink(_link_settings(settings), self._on_messages, self._on_reconnected)
         self._outbox = OutboxSender(
-            self.store, self._publish, self._watchers, retry_s=settings.outbox_retry_s
+            self.store,
+            self._publish,
+            self._watchers,
+            retry_s=settings.outbox_retry_s,
+            prepare=self._anchor_publisher.ensure,
         )
         self._tasks: list[asyncio.Task[None]] = []
+        self._replacement: asyncio.Task[None] | None = None
+
+    async def open(self) -> None:
+        """Open the store as the one process that writes it, and read the chain of anchors; no broker is needed.
+
+        Raises:
+            SchemaError, ConfigurationError, TrustError, DirectorKeyError: what is stored and what is configured don't fit.
+        """
+        await self.store.open()
+        try:
+            await self.store.take_fence()
+            await self._anchors.open()
+        except BaseException:
+            await self.store.close()
+            raise
 
     async def start(self) -> None:
-        """Open the store, connect, send what was left unsent, and go on with the rollouts."""
-        await self.store.open()
+        """Open, connect, send what was left unsent, and go on with the rollouts."""
+        await self.open()
         try:
             # The broker may be another one than before, or have forgotten what it had.
             await self._publisher.forget()
@@ -88,16 +123,35 @@ class FleetServer:
         except BaseException:
             await self.store.close()
             raise
-        self._tasks = [asyncio.create_task(self._outbox.run()), asyncio.create_task(self._reconciler.run())]
+        works = (
+            self._anchor_publisher.run(),
+            self._outbox.run(),
+            self._reconciler.run(),
+            self._watch(),
+        )
+        self._tasks = [asyncio.create_task(work) for work in works]
+        self._replacement = asyncio.create_task(self._end_when_replaced())
 
     async def stop(self) -> None:
         """Finish the batch at hand, disconnect, close the store; what is unsent stays in the outbox."""
+        if self._replacement is not None:
+            self._replacement.cancel()
+            await asyncio.gather(self._replacement, return_exceptions=True)
+        await self._end_work()
+        await self.store.close()
+        self._watchers.close()
+
+    async def _end_work(self) -> None:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._link.stop()
-        await self.store.close()
-        self._watchers.close()
+
+    async def _end_when_replaced(self) -> None:
+        """Leave the broker to the process that took over: with one client id, each would push the other off."""
+        await self.store.fenced.wait()
+        _log.error(REPLACED)
+        await self._end_work()
 
     def events(self) -> AsyncIterator[Event]:
         """Return an iterator over what happens from now on; it ends when the server stops."""
@@ -106,11 +160,38 @@ class FleetServer:
     async def enroll(self, enrolment: Enrolment) -> None:
         """Let a provisioned device in; ConflictError if another one has its name."""
         async with self.store.writing() as transaction:
-            await transaction.enroll(Device(enrolment=enrolment))
+            await transaction.enroll(Device(enrolment=enrolment, enrolled_at_s=self._now_s()))
+
+    async def import_anchor(self, file: bytes) -> int:
+        """Go by the next trust anchor document from now on, and return its version; a known one changes nothing.
+
+        Raises:
+            TrustError, DirectorKeyError: it may not follow the newest one; nothing was changed.
+        """
+        # Whoever asked may go away: what is in the database must be what this process goes by.
+        return await asyncio.shield(self._import_anchor(file))
+
+    async def _import_anchor(self, file: bytes) -> int:
+        self._tell(await self._anchors.add(file))
+        self._anchor_publisher.wake()
+        return self._chain.references[self._chain.files.index(file)].version
+
+    async def anchors(self) -> list[StoredAnchor]:
+        """Return the chain of trust anchor documents, the oldest first."""
+        return await self._anchors.all()
 
     async def import_release(self, raw: bytes) -> bytes:
-        """Verify and keep a bundle, return its manifest digest; ManifestError if a device would refuse it."""
-        release = await asyncio.to_thread(self._repository.add, raw)
+        """Verify and keep a bundle, return its manifest digest.
+
+        Raises:
+            ManifestError: a device would refuse it.
+            DisagreementError: the two judges of releases differ about it; whoever watches was told.
+        """
+        try:
+            release = await asyncio.to_thread(self._repository.add, raw)
+        except DisagreementError as error:
+            self._tell([JudgesDisagreed.of(error)])
+            raise
         async with self.store.writing() as transaction:
             await transaction.add_release(replace(release, imported_at_s=self._now_s()))
         return release.digest
@@ -120,14 +201,26 @@ class FleetServer:
         await self._publisher.publish(digest)
 
     async def assign(self, name: str, digest: bytes) -> None:
-        """Let a device run this release: published first, then offered at once if the device has a nonce open."""
-        await self._publisher.ensure(digest)
+        """Let a device run this release: published first, then offered at once if the device has a nonce open.
+
+        Raises:
+            UnknownError, ManifestError: no such device or release, or the newest anchor refuses it.
+            FinalError: the device tried it as often as it may.
+        """
+        while not await self._assign(name, digest, await self._publisher.ensure(digest)):
+            pass
+
+    async def _assign(self, name: str, digest: bytes, judged: int) -> bool:
+        """Assign a release that was judged under this version; False if an anchor was imported since."""
         async with self.store.writing() as transaction:
+            if not await is_newest(transaction, judged):
+                return False
             device = await _require_device(transaction, name)
             before = await transaction.assignment(name, digest)
             assignment = director.assign(before, name, digest)
             made = await self._serve(transaction, replace(device, assigned=digest), assignment)
         self._after_commit(made)
+        return True
 
     async def hold(self, name: str) -> None:
         """Stop what a device was assigned, where it is; assigning the release again goes on."""
@@ -171,10 +264,31 @@ class FleetServer:
             self._reconciler.wake()
 
     async def _on_messages(self, batch: list[Message]) -> None:
-        self._tell(await self._ingest.take(batch))
+        events = await self._ingest.take(batch)
+        self._refusal_log.take(events)
+        self._tell(events)
+
+    def _on_reconnected(self) -> None:
+        self._anchor_publisher.on_reconnected()
+        self._reconciler.on_reconnected()
+
+    async def _watch(self) -> None:
+        """Look every minute for devices that became late, and tell what was refused again and again."""
+        while True:
+            try:
+                self._tell([*await self._freshness.look()])
+            except Exception:  # noqa: BLE001  # whatever it was, what devices proved is still in the database
+                _log.exception("late devices were not looked for; again in %g s", self.settings.watch_pass_s)
+            self._refusal_log.sweep()
+            await asyncio.sleep(self.settings.watch_pass_s)
 
     async def _publish(self, message: Outgoing) -> None:
         await self._link.publish(message.topic, message.payload, qos=message.qos, retain=message.is_retained)
+
+
+def _director_keys(settings: ServerSettings) -> list[Path]:
+    following = settings.next_director_key
+    return [settings.director_key] if following is None else [settings.director_key, following]
 
 
 async def _require_device(transaction: Transaction, name: str) -> Device:

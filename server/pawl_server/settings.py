@@ -8,11 +8,19 @@ from pawl_server.mqtt.broker_config import BrokerSettings
 
 DATABASE_NAME = "pawl.sqlite"
 RELEASES_NAME = "releases"
+CHECK_IN_PERIOD_S = 3600
+# A device that proved nothing for this long is shown as late.
+LATE_AFTER_S = 3 * CHECK_IN_PERIOD_S
+DISAGREEMENTS_NAME = "disagreements"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerSettings:
-    """Where the server keeps things, which broker it talks to, and its limits; files but the last are PEM."""
+    """Where the server keeps things, which broker it talks to, and its limits; files are PEM.
+
+    `anchor` is the first trust anchor document of the chain; the others are imported. `next_director_key` is the key that a
+    later anchor names in place of the first.
+    """
 
     folder: Path
     broker_host: str
@@ -22,12 +30,15 @@ class ServerSettings:
     tls_key: Path
     director_key: Path
     anchor: Path
-    client_id: str = "ingest"
+    next_director_key: Path | None = None
+    late_after_s: int = LATE_AFTER_S
+    client_id: str = "_ingest"
     bundle_max_bytes: int = 64 * 1024 * 1024
     publish_window: int = 64
     start_timeout_s: float = 20.0
     outbox_retry_s: float = 1.0
     reconcile_pass_s: float = 2.0
+    watch_pass_s: float = 60.0
     watcher_queue_max: int = 10_000
 
     @property
@@ -39,6 +50,11 @@ class ServerSettings:
     def releases(self) -> Path:
         """The folder of imported bundles."""
         return self.folder / RELEASES_NAME
+
+    @property
+    def disagreements(self) -> Path:
+        """The folder of cases about which the judges of releases differ."""
+        return self.folder / DISAGREEMENTS_NAME
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,6 +7,7 @@ refuse every offer it signs.
     message = signer.sign_offer(offer)
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -44,6 +45,19 @@ class FileSigner:
         r, s = decode_dss_signature(self._key.sign(message, ec.ECDSA(SHA256())))
         signature = r.to_bytes(COORDINATE_BYTES) + s.to_bytes(COORDINATE_BYTES)
         return bytes(cose.write_sign1(self._alg, content, signature, is_detached=False))
+
+
+def choose_director(paths: Sequence[Path], directors: list[Any]) -> FileSigner:
+    """Return the signer of the first of these files that the anchor names; raises DirectorKeyError if it names none."""
+    faults = []
+    for path in paths:
+        try:
+            return load_director(path, directors)
+        except DirectorKeyError as error:
+            faults.append(str(error))
+        except OSError as error:
+            faults.append(f"cannot read {path}: {error.strerror}")
+    raise DirectorKeyError("; ".join(faults))
 
 
 def load_director(path: Path, directors: list[Any]) -> FileSigner:

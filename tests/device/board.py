@@ -24,6 +24,11 @@ for _name, _size in (
     ("envelope_b", 1),
     ("image_a", 4),
     ("image_b", 4),
+    ("data_a", 2),
+    ("data_b", 2),
+    ("quarantine", 2),
+    ("clock", 2),
+    ("log", 2),
 ):
     REGIONS[_name] = (_at, _size * SECTOR)
     _at += _size * SECTOR
@@ -54,6 +59,7 @@ class Board:
             "report_key": factory.STRANGER.secret,
             "anchor_file": self.anchor_file,
             "floor": {codes.IMAGE_APP: floor},
+            "anchor_port": 8884,
         }
 
     def put(self, name, raw):
@@ -62,8 +68,9 @@ class Board:
         release = bundle.Bundle(envelope)
         slot = self.storage.slots[name]
         slot.begin(envelope.digest, release.wire_envelope())
-        for number, block in enumerate(factory.index.cut(release.image)):
-            slot.write_block(number * codes.BLOCK_BYTES, block)
+        for image in release.manifest.images(name):
+            for number, block in enumerate(factory.index.cut(release.content(image).image)):
+                slot.write_block(number * codes.BLOCK_BYTES, block, image.component)
         slot.mark_written()
         return slot
 

@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).resolve().parent
 MICROPYTHON = ROOT / "build" / "micropython" / "micropython"
 RUNNER = HERE / "run_on_micropython.py"
-HEAP = "2m"
+HEAP = "4m"
 TIMEOUT_S = 120
 
 sys.path.insert(0, str(HERE))

@@ -65,11 +65,48 @@ def anchor_values(threshold=1):
     }
 
 
+def root_values(version, keys, threshold):
+    """Return an anchor document as plain values that names these root keys; the rest is as in `anchor_values`."""
+    values = anchor_values()
+    others = (DIRECTOR, RELEASE)
+    first = len(keys)
+    values[codes.ANCHOR_VERSION] = version
+    values[codes.ANCHOR_KEYS] = [key.encoded() for key in tuple(keys) + others]
+    values[codes.ANCHOR_ROOT] = [threshold, list(range(first))]
+    values[codes.ANCHOR_DIRECTOR] = [first]
+    values[codes.ANCHOR_ROLES] = {codes.ROLE_APP_RELEASE: [[1, [first + 1]], []]}
+    return values
+
+
 def anchor_file(values, signers=(ROOT,)):
     """Return the anchor file of plain values."""
     content = cbor.encode(values)
-    blocks = b"".join([signer.sign(content, codes.AAD_ANCHOR, True) for signer in signers])
-    return cbor.head(cbor.ARRAY, 2) + cbor.encode(content) + cbor.head(cbor.ARRAY, len(signers)) + blocks
+    return cbor.encode([content, [signer.sign(content, codes.AAD_ANCHOR, True) for signer in signers]])
+
+
+_LABELS = {
+    "barred": codes.ANCHOR_BARRED,
+    "ca": codes.ANCHOR_CA,
+    "keys": codes.ANCHOR_KEYS,
+    "roles": codes.ANCHOR_ROLES,
+}
+
+
+def anchor_of(version, signers=(ROOT,), **changes):
+    """Return the anchor file of a version, with changes to its fields by name."""
+    values = anchor_values()
+    values[codes.ANCHOR_VERSION] = version
+    for name, value in changes.items():
+        values[_LABELS[name]] = value
+    return anchor_file(values, signers)
+
+
+def keys_with(**others):
+    """Return the encoded keys of an anchor in which some have other holders: `director`, `root`."""
+    return [
+        others.get("root", ROOT).encoded(),
+        others.get("director", DIRECTOR).encoded(),
+    ] + [key.encoded() for key in KEYS[2:]]
 
 
 def anchor(threshold=1):

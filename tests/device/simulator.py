@@ -7,8 +7,9 @@ import asyncio
 import factory
 from board import Board
 
-from pawl import bundle, codes, cose, messages, p256, topics
+from pawl import bundle, codes, cose, messages, p256, topics, trust
 from pawl.agent import Agent
+from pawl.anchor_session import AnchorSession
 from pawl.errors import TransportError
 
 
@@ -24,7 +25,8 @@ class Broker:
         self.up = []
         self.client = None
         self.on_hello = None
-        self.fetched = []
+        self.fetched = []  # without anchors
+        self.subscribed = set()
         self.cut_after = None  # fetches until the link is lost
         self.on_fetch = None  # called with each topic before its message is delivered
 
@@ -34,6 +36,12 @@ class Broker:
         self.up.append((kind, bytes(payload)))
         if kind == "hello" and self.on_hello:
             await self.on_hello(messages.read_hello(payload))
+
+    async def retain(self, topic, payload):
+        """Keep a message, and hand it to a device that is subscribed to its topic."""
+        self.retained[topic] = payload
+        if topic in self.subscribed:
+            await self.deliver(topic, payload)
 
     async def deliver(self, topic, payload):
         """Hand a message to the device."""
@@ -48,6 +56,7 @@ class Client:
         self.on_message = on_message
         self.lost = asyncio.Event()
         broker.client = self
+        broker.subscribed = set()
 
     async def connect(self):
         """Nothing to do in memory."""
@@ -60,6 +69,7 @@ class Client:
     async def subscribe(self, filters, qos):
         """Deliver what is retained on each topic."""
         for topic in filters:
+            self.broker.subscribed.add(topic)
             if topic not in self.broker.retained:
                 continue
             if self.broker.cut_after == 0:
@@ -68,13 +78,19 @@ class Client:
                 return
             if self.broker.cut_after:
                 self.broker.cut_after -= 1
-            self.broker.fetched.append(topic)
+            if not topic.startswith("pawl/k/"):
+                self.broker.fetched.append(topic)
             if self.broker.on_fetch:
                 await self.broker.on_fetch(topic)
             await self.on_message(topic, memoryview(self.broker.retained[topic]), True)
 
     async def send_unsubscribe(self, filters):
         """Nothing is delivered later anyway."""
+
+    async def unsubscribe(self, filters):
+        """Forget the topics."""
+        for topic in filters:
+            self.broker.subscribed.discard(topic)
 
     async def publish(self, topic, payload, qos=1):
         """Hand it to the broker."""
@@ -94,6 +110,8 @@ class Port:
         self.drawn = 0
         self.now_ms = 0
         self.step_ms = 0
+        self.authority = b"certificate"  # that signed the broker's certificate
+        self.attempts = []
 
     def random(self, count):
         """Return bytes that differ each time."""
@@ -110,8 +128,16 @@ class Port:
         return one - other
 
     async def connect(self, identity, anchor):
-        """Return the maker of a client."""
+        """Return the maker of a client, if the anchor names the broker's authority."""
+        self.attempts.append("normal")
+        if self.authority not in anchor.ca:
+            raise TransportError(codes.REASON_LINK_TLS, "the server's CA isn't in the trust anchor")
         return lambda on_message: Client(self.broker, on_message)
+
+    async def connect_anchors(self, identity):
+        """Return an anchor session with the same broker."""
+        self.attempts.append("anchors")
+        return AnchorSession(lambda on_message: Client(self.broker, on_message))
 
     def sign(self, secret, message):
         """Sign as the device does."""
@@ -129,9 +155,9 @@ class Port:
 class World:
     """One device, one broker, one director; `run` runs the agent until it resets or has nothing left to do."""
 
-    def __init__(self):
-        self.board = Board()
-        self.anchor = factory.anchor()
+    def __init__(self, anchor_values=None):
+        self.board = Board(anchor_values=anchor_values)
+        self.anchor = trust.load(self.board.anchor_file, factory.verify)
         self.broker = Broker()
         self.broker.on_hello = self.answer
         self.port = Port(self.broker)
@@ -151,11 +177,19 @@ class World:
         release = bundle.Bundle(bundle.suit.Envelope(raw))
         digest = release.envelope.digest
         self.broker.retained[topics.release(digest)] = release.wire_envelope()
-        self.broker.retained[topics.index(release.index_digest)] = bytes(release.index_bytes)
-        for variant, number, payload in release.blocks():
-            self.broker.retained[topics.block(release.index_digest, variant.number, number)] = bytes(payload)
+        for content in release.contents:
+            self.broker.retained[topics.index(content.digest)] = bytes(content.index_bytes)
+        for listing, variant, number, payload in release.blocks():
+            self.broker.retained[topics.block(listing, variant.number, number)] = bytes(payload)
         self.wanted = digest
         return digest
+
+    def publish_anchor(self, version, signers=(factory.ROOT,), **changes):
+        """Put the anchor of a version on the broker, and let the director go by it; return its file."""
+        file = factory.anchor_of(version, signers, **changes)
+        self.broker.retained[topics.anchor(version)] = file
+        self.anchor = factory.trust.load(file, factory.verify)
+        return file
 
     def offer(self, **changes):
         """Return the director's signed offer of what is wanted, with changes to its fields."""
@@ -190,10 +224,15 @@ class World:
 
     def run(self, timeout_s=0.3):
         """Boot and run the agent; return the Bootloader. Ends at a reset, or when the agent only waits."""
+        self.make_agent()
+        self.is_reset = asyncio.run(self._run(timeout_s))
+        return self.agent.loader
+
+    def make_agent(self):
+        """Boot; return the agent, which does nothing yet."""
         loader, decision = self.board.boot()
         self.agent = Agent(self.port, loader, decision, self.board.counter, self.check_health)
-        self.is_reset = asyncio.run(self._run(timeout_s))
-        return loader
+        return self.agent
 
     async def _run(self, timeout_s):
         try:
@@ -205,13 +244,24 @@ class World:
         return False
 
     def reports(self):
-        """Return what the device reported, as (event, reason), checked under its key."""
+        """Return what the device reported, as (event, reason), checked under its key, without answered check-ins."""
+        return [
+            (report.event, report.reason)
+            for report in self.signed_reports()
+            if report.event != codes.EVENT_CHECKED
+        ]
+
+    def checks(self):
+        """Return what the device signed for each answered check-in: (nonce, number)."""
+        return [report.accepted for report in self.signed_reports() if report.event == codes.EVENT_CHECKED]
+
+    def signed_reports(self):
+        """Return every Report, checked under the device's key."""
         x, y = p256.public_key(factory.STRANGER.secret)
         key = cose.Key(codes.KTY_EC2, codes.ALG_ESP256, codes.CRV_P256, x, y)
-        opened = [
+        return [
             messages.open_report(raw, key, factory.verify) for kind, raw in self.broker.up if kind == "report"
         ]
-        return [(report.event, report.reason) for report in opened]
 
 
 def partition():

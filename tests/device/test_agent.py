@@ -218,20 +218,6 @@ def test_pending_needs_an_offer_that_still_stands():
     assert world.board.storage.slots[1].status().state == codes.SLOT_WRITTEN
 
 
-def test_without_an_anchor_it_asks_and_installs_nothing():
-    """Both copies torn: what the ratchet names runs on, the device checks in, and follows no offer (row 1)."""
-    world = World()
-    world.run()
-    for name in ("anchor_a", "anchor_b"):
-        world.board.flip(name, 60)
-    world.publish(factory.release(sequence=2, version=(2,)))
-    world.run()
-    assert not world.is_reset
-    assert world.agent.running == codes.RUNNING_A
-    assert world.agent.refusals == {codes.REASON_ANCHOR_BEHIND: 1}
-    assert world.broker.fetched == []
-
-
 def test_a_torn_mark_of_an_install_does_not_block_it():
     """After a cut in the middle of `written` or `pending` the same offer installs the release all the same."""
     for unit in (2, 3):
@@ -483,11 +469,11 @@ def test_out_of_memory_in_a_handler_is_named_too():
     """Where a block finds no room to be inflated, the job fails by name; the link stays (T40)."""
     world = World()
     world.publish(factory.release(sequence=2, version=(2,)))
-    image = world.board.storage.regions["image_b"].start
+    image = world.board.storage.regions["image_b"]
     program = world.board.flash.program
 
     def no_room(offset, data):
-        if offset >= image:
+        if image.start <= offset < image.start + image.size:
             raise MemoryError
         program(offset, data)
 

@@ -179,18 +179,25 @@ def test_another_vendor_never_boots():
     assert faults_of(loader) == [(boot.FAIL, codes.REASON_VENDOR)]
 
 
-def test_one_torn_anchor_copy_is_enough_and_none_is_row_1():
-    """With no copy left only what the ratchet names may boot, and a new release may not."""
+def test_one_good_anchor_copy_is_enough_and_none_is_row_1():
+    """The provisioned one counts as a copy; with none that the ratchet names only its release may boot, nothing new."""
     board = Board()
     boots(board)
     board.flip("anchor_a", 50)
     assert boots(board) == (7, 0, codes.REASON_OK)
     board.flip("anchor_b", 50)
+    assert boots(board) == (7, 0, codes.REASON_OK)
+    assert board.boot()[0].anchor.version == 1
+    board.boot()[0].anchors.accept(factory.anchor_of(2))
+    assert boots(board) == (7, 0, codes.REASON_OK)
+    for name in ("anchor_a", "anchor_b"):
+        board.flip(name, 60)
     update(board)
     loader, decision = board.boot()
     assert (decision.row, decision.slot) == (7, 0)
     assert faults_of(loader) == []
     assert loader.anchor is None
+    assert loader.path_anchor.version == 1
     assert board.storage.slots[1].status().state == codes.SLOT_PENDING
 
 

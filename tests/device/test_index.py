@@ -63,6 +63,16 @@ def test_inflate_gives_exactly_the_block():
         assert inflate(broken, 100) is None
 
 
+def test_inflate_demands_the_end_and_nothing_behind_it():
+    """A stream that never says that it ends, and one with bytes behind its end, inflate to nothing on every interpreter."""
+    data = bytes(range(100))
+    whole = stored(data)
+    unended = b"\x00" + whole[1:]
+    for payload in (unended, whole + b"\x00", whole + whole):
+        assert inflate(payload, 100) is None
+    assert bytes(inflate(unended + stored(b""), 100)) == data
+
+
 def test_deflated_blocks():
     """The deflate variant is preferred; a payload that inflates to another block is refused."""
     blocks = index.cut(IMAGE)

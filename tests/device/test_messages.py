@@ -2,7 +2,7 @@
 
 import factory
 from factory import DIRECTOR, RELEASE, STRANGER, verify
-from support import refused
+from support import new_clock, refused
 
 from pawl import cbor, codes, messages
 from pawl.offers import Offers
@@ -38,7 +38,7 @@ def signed(value, key=DIRECTOR, aad=codes.AAD_OFFER):
 
 def offers():
     """Return the Offers of bench-1 with a nonce open."""
-    made = Offers("bench-1", factory.anchor(), verify)
+    made = Offers("bench-1", factory.anchor(), verify, new_clock())
     made.open(NONCE)
     return made
 
@@ -104,7 +104,7 @@ def test_a_nonce_closes_at_the_next_check_in():
 
 def test_no_offer_before_the_first_check_in():
     """Without an open nonce nothing is fresh, whatever the director signed."""
-    made = Offers("bench-1", factory.anchor(), verify)
+    made = Offers("bench-1", factory.anchor(), verify, new_clock())
     assert refused(made.accept, signed(offer())) == codes.REASON_OFFER_NONCE
 
 

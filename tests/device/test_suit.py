@@ -4,7 +4,9 @@ import factory
 from factory import RELEASE, SECOND, STRANGER, THIRD, verify
 from support import refused
 
-from pawl import cbor, codes, cose, suit
+from pawl import cbor, codes, cose, conditions, processor, suit
+from pawl.compat import sha256
+from pawl.manifest import Manifest
 from pawl.trust import KeySet
 import vectors
 
@@ -23,12 +25,12 @@ def authenticate(raw, anchor):
     """Authenticate an envelope under the anchor's release role; return its manifest."""
     envelope = suit.Envelope(raw)
     envelope.authenticate([anchor.role(codes.ROLE_APP_RELEASE)[0]], verify)
-    return suit.Manifest(envelope.manifest)
+    return Manifest(envelope.manifest)
 
 
 def parse(values):
     """Parse the manifest of plain values."""
-    return suit.Manifest(factory.manifest_bytes(values))
+    return Manifest(factory.manifest_bytes(values))
 
 
 def test_published_examples_are_authentic():
@@ -56,7 +58,7 @@ def test_severed_members_of_example_2_match_their_digests():
     manifest = cbor.decode(envelope.manifest)
     assert sorted(envelope.severed) == [codes.MANIFEST_INSTALL, codes.MANIFEST_TEXT]
     for key in envelope.severed:
-        assert manifest[key][1] == suit.sha256(envelope.severed[key])
+        assert manifest[key][1] == sha256(envelope.severed[key])
 
 
 def test_unsigned_examples_are_refused():
@@ -77,9 +79,9 @@ def test_a_signed_manifest_is_read():
     )
     assert manifest.sequence_number == 7
     assert manifest.version == (2, 1)
-    assert manifest.image.size == len(factory.IMAGE)
-    assert manifest.image.digest == suit.sha256(factory.IMAGE)
-    assert suit.identity_of(manifest) == (factory.VENDOR, factory.CLASS)
+    assert manifest.images(0)[0].size == len(factory.IMAGE)
+    assert manifest.images(0)[0].digest == sha256(factory.IMAGE)
+    assert manifest.identity == (factory.VENDOR, factory.CLASS)
 
 
 def test_threshold_counts_different_keys():
@@ -141,7 +143,7 @@ def test_unknown_elements_are_refused_by_name():
         ((8,), b"\x80", codes.REASON_MANIFEST_ELEMENT),
         ((16,), b"\x80", codes.REASON_MANIFEST_ELEMENT),
         ((codes.MANIFEST_COMMON, codes.COMMON_COMPONENTS), [[b"data"]], codes.REASON_COMPONENT),
-        ((codes.MANIFEST_COMMON, codes.COMMON_COMPONENTS), [[b"app"], [b"data"]], codes.REASON_COMPONENT),
+        ((codes.MANIFEST_COMMON, codes.COMMON_COMPONENTS), [[b"app"], [b"payload"]], codes.REASON_COMPONENT),
         ((codes.MANIFEST_COMMON, codes.COMMON_COMPONENTS), [[b".."]], codes.REASON_COMPONENT),
         ((codes.MANIFEST_COMMON, 1), {0: {}}, codes.REASON_MANIFEST_ELEMENT),
         ((codes.MANIFEST_VALIDATE,), [codes.COMMAND_FETCH, 2], codes.REASON_COMMAND),
@@ -183,6 +185,11 @@ def test_vendor_and_class_conditions_are_required():
         assert refused(parse, values) == codes.REASON_COMMAND
 
 
+def device(vendor=factory.VENDOR, device_class=factory.CLASS):
+    """Return a device in slot A that was never updated."""
+    return conditions.Device(vendor, device_class, 0, None, None, conditions.nobody)
+
+
 def run(manifest, sequence, identity, answer):
     """Run a sequence; return the commands that it asked the world for."""
     seen = []
@@ -191,7 +198,7 @@ def run(manifest, sequence, identity, answer):
         seen.append(effect.command)
         return answer
 
-    suit.execute(manifest, sequence, identity, perform)
+    processor.execute(manifest, sequence, device(*identity), perform)
     return seen
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from pawl import codes
 from pawl_server.events import AssignmentSettled, HelloReceived, ReportReceived
-from pawl_tools import pack, toolchain
+from pawl_tools import pack, release, toolchain
 from pawl_tools.demo.applications import blinky
 from pawl_tools.site import Site
 
@@ -155,3 +155,27 @@ def test_a_replayed_old_release_is_refused(rig, images):
         assert (device.ratchet.digest, device.running) == (new, codes.RUNNING_A)
 
     asyncio.run(rig.run(walk, images[1]))
+
+
+def test_data_is_updated_and_mounted_with_its_application(rig, images, tmp_path):
+    """One release brings both; the application reads its data under /data, also after a kill in the middle of it."""
+    application, data = tmp_path / "application", tmp_path / "data"
+    application.mkdir()
+    data.mkdir()
+    (application / "main.py").write_text("print('read', open('/data/greeting.txt').read())\n")
+    (data / "greeting.txt").write_text("good morning")
+    (data / "table.bin").write_bytes(bytes(n * n % 251 for n in range(100_000)))
+
+    async def walk(rig):
+        rig.kill_at(r"blocks 9/")
+        parts = release.Payload(
+            app=(pack.pack_application(application, rig.site.toolchain),),
+            data=pack.pack(data, rig.site.toolchain),
+        )
+        digest = await rig.assign(parts, 2)
+        settled = await rig.settled()
+        assert (settled.state, settled.release) == ("succeeded", digest)
+
+    asyncio.run(rig.run(walk, images[1]))
+    assert rig.console.count("KILLED") == 1
+    assert "read good morning" in rig.console

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pawl_server.mqtt.broker import Broker
-from pawl_server.mqtt.broker_config import SERVER_NAME, BrokerSettings, ListenerTls
+from pawl_server.mqtt.broker_config import SERVER_NAME, AnchorListener, BrokerSettings, ListenerTls
 from pawl_server.mqtt.link import LinkSettings
 from pawl_tools.pki import Identity, create_authority, issue
 
@@ -46,7 +46,7 @@ class Bench:
         fields = {
             "host": "127.0.0.1",
             "port": self.settings.server_port,
-            "client_id": client_id,
+            "client_id": f"_{client_id}",
             "authority": folder / "server-ca.pem",
             "certificate": folder / f"{SERVER_NAME}.crt",
             "key": folder / f"{SERVER_NAME}.key",
@@ -61,14 +61,15 @@ def make_bench(folder: Path) -> Bench:
     (folder / "server-ca.pem").write_bytes(server_side.certificate_pem())
     listener = issue(fleet, "broker", server_names=("updates.example", "127.0.0.1"), days=30)
     inner = issue(server_side, "broker-inner", server_names=("127.0.0.1",), days=30)
-    issue(server_side, SERVER_NAME, days=30).write_pem(folder, SERVER_NAME)
-    device_port, server_port = free_ports(2)
+    link = _tls(folder, "server-ca.pem", issue(server_side, SERVER_NAME, days=30), SERVER_NAME)
+    device_port, server_port, anchor_port = free_ports(3)
     settings = BrokerSettings(
         folder=folder / "broker",
         device_port=device_port,
         server_port=server_port,
         device_tls=_tls(folder, "device-ca.pem", listener, "listener"),
         server_tls=_tls(folder, "server-ca.pem", inner, "inner"),
+        anchors=AnchorListener(port=anchor_port, link=link),
     )
     return Bench(folder=folder, fleet=fleet, server_side=server_side, settings=settings)
 

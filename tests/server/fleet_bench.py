@@ -10,16 +10,16 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from release_factory import CLASS, VENDOR, KeyPair, make_anchor, make_keys
 
-from pawl import codes, cose, messages, topics, trust
+from pawl import codes, cose, messages, suit_report, topics
 from pawl.identity import partition_of
 from pawl.ports.host.verifier import verify
 from pawl.ratchet import Release as ConfirmedRelease
-from pawl_server.domain.director import AnchorReference
 from pawl_server.domain.fleet import Enrolment
+from pawl_server.judges import Judges
 from pawl_server.offering import OfferDesk
 from pawl_server.repository import Repository
-from pawl_server.signing import load_director
 from pawl_server.store import Store
+from pawl_server.trust_chain import TrustChain
 
 NOW_S = 1_800_000_000
 BUNDLE_MAX_BYTES = 1 << 20
@@ -84,8 +84,12 @@ class FakeFleetDevice:
         )
         return messages.write_hello(hello._replace(**changes))
 
-    def report(self, event, *, digest=None, keys=None, **changes):
-        """Return a signed report that `digest` is confirmed; `changes` are fields of `pawl.messages.Report`."""
+    def report(self, event, *, digest=None, subject=None, keys=None, **changes):
+        """Return a signed report that `digest` is confirmed and `subject` (by default the same) is what it speaks of.
+
+        `changes` are fields of `pawl.messages.Report`.
+        """
+        named = subject or digest
         report = messages.Report(
             device=self.name,
             boots=1,
@@ -95,11 +99,17 @@ class FakeFleetDevice:
             running=codes.RUNNING_A,
             event=event,
             reason=codes.REASON_OK,
-            suit_report=None,
+            suit_report=named and speaking_of(named, changes.get("reason", codes.REASON_OK)),
         )
         content = messages.write_report(report._replace(**changes))
         message = cose.to_be_signed(cose.protected_header(codes.ALG_ESP256), codes.AAD_REPORT, content)
         return cose.write_sign1(codes.ALG_ESP256, content, (keys or self.keys).sign(message), False)
+
+
+def speaking_of(digest, reason):
+    """Return the SUIT_Report on a release; having it already is success, as devices say."""
+    result = codes.REASON_OK if reason == codes.REASON_ALREADY_INSTALLED else reason
+    return suit_report.write(suit_report.SuitReport(digest, "", codes.RUNNING_A, result))
 
 
 def confirmed(digest):
@@ -116,6 +126,8 @@ class Fleet:
     folder: Path
     keys: object
     anchor: object
+    chain: TrustChain
+    judges: Judges
     desk: OfferDesk
     repository: Repository
     store: Store
@@ -132,25 +144,27 @@ def make_fleet(folder):
     director = folder / "director.pem"
     director.touch(mode=0o600)
     director.write_bytes(keys.director.pem())
-    anchor = trust.load((folder / "anchor").read_bytes(), verify)
-    desk = OfferDesk(
-        anchor=AnchorReference(version=anchor.version, digest=anchor.digest),
-        signer=load_director(director, anchor.directors),
-    )
+    judges = Judges((folder / "anchor").read_bytes(), folder / "disagreements")
+    anchor = judges.anchor
+    chain = TrustChain((folder / "anchor").read_bytes(), [director])
     return Fleet(
         folder=folder,
         keys=keys,
         anchor=anchor,
-        desk=desk,
-        repository=Repository(folder / "releases", anchor, bundle_max_bytes=BUNDLE_MAX_BYTES),
+        chain=chain,
+        judges=judges,
+        desk=OfferDesk(authority=chain),
+        repository=Repository(folder / "releases", judges, bundle_max_bytes=BUNDLE_MAX_BYTES),
         store=Store(folder / "pawl.sqlite"),
     )
 
 
 @asynccontextmanager
 async def open_store(store):
+    """Open a store as the process that writes it."""
     await store.open()
     try:
+        await store.take_fence()
         yield store
     finally:
         await store.close()

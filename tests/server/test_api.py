@@ -3,18 +3,22 @@
 import asyncio
 import json
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import httpx2
 import pytest
 from fleet_bench import NOW_S, FakeFleetDevice, make_fleet
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from release_factory import make_keys, make_release
+from release_factory import KeyPair, make_anchor, make_keys, make_release
 
+from pawl import codes
+from pawl.index import b64u
 from pawl_server import access
 from pawl_server.api import create_app
 from pawl_server.api.gate import JSON_MAX_BYTES
 from pawl_server.errors import InvalidError
+from pawl_server.mqtt.inbox import Message
 from pawl_server.service import FleetServer
 from pawl_server.settings import ServerSettings
 from pawl_server.store import ConflictError
@@ -73,7 +77,7 @@ async def _api(folder):
         bundle_max_bytes=BUNDLE_MAX_BYTES,
     )
     service = FleetServer(settings, lambda: NOW_S)
-    await service.store.open()
+    await service.open()
     token = await access.new_token(service.store, "test", NOW_S)
     transport = httpx2.ASGITransport(create_app(service, asyncio.Event()), raise_app_exceptions=False)
     headers = {"Authorization": f"Bearer {token}"}
@@ -195,6 +199,73 @@ def test_releases_are_judged_like_devices_do(tmp_path):
     _run(tmp_path, scenario)
 
 
+def test_anchors_are_imported_in_order(tmp_path):
+    """Listed from the first on; refused with the device's reason, or with what to configure."""
+
+    async def scenario(api):
+        keys = api.fleet.keys
+        second = make_anchor(keys, version=2)
+        imported = await api.ask("POST", "/anchors", 201, content=second)
+        assert (imported["version"], imported["imported_at_s"]) == (2, NOW_S)
+        assert await api.ask("POST", "/anchors", 201, content=second) == imported
+        assert [one["version"] for one in (await api.ask("GET", "/anchors"))["anchors"]] == [1, 2]
+        for content, field, says in (
+            (b"", "anchor", "anchor-invalid"),
+            (make_anchor(keys, version=4), "anchor", "anchor-version"),
+            (make_anchor(make_keys(), version=3), "anchor", "anchor-unsigned"),
+            (make_anchor(replace(keys, director=KeyPair()), version=3), None, "does not name the key"),
+        ):
+            refused = await api.ask("POST", "/anchors", 422, content=content)
+            assert refused.get("field") == field and says in refused["detail"]
+        assert len((await api.ask("GET", "/anchors"))["anchors"]) == 2
+
+    _run(tmp_path, scenario)
+
+
+def test_what_a_device_proved_and_what_it_claims_are_told_apart(tmp_path):
+    """Reports and freshness are signed; the hello's slots, failures, anchor and time floor are marked as not."""
+
+    async def scenario(api):
+        await api.ask("POST", "/enrolments", 201, json=BENCH.enrolment_file())
+        fresh = await api.ask("GET", "/devices/bench-1")
+        assert (fresh["claims"], fresh["reports"], fresh["flagged"], fresh["late"]) == (None, [], None, False)
+        hello = BENCH.hello(
+            b"n" * 16,
+            anchor=(3, bytes(32)),
+            time_floor=2**64 - 1,
+            failed=[(b"f" * 32, 2, codes.REASON_TRIALS)],
+            refusals={codes.REASON_BUDGET: 4},
+        )
+        report = BENCH.report(codes.EVENT_NOTICED, reason=codes.REASON_RATCHET_LOST)
+        for kind, payload in (("hello", hello), ("report", report)):
+            message = Message(topic=BENCH.topic(kind), payload=payload, retained=False)
+            await api.service._on_messages([message])
+        shown = await api.ask("GET", "/devices/bench-1")
+        claims = shown["claims"]
+        assert (claims["signed"], claims["anchor_version"], claims["time_floor_s"]) == (False, 3, 2**64 - 1)
+        assert claims["slots"][0] == {"state": "confirmed", "release": None, "sequence": None}
+        assert claims["failed"] == [{"release": b64u(b"f" * 32), "attempts": 2, "reason": "trials"}]
+        assert claims["refusals"] == {"budget": 4}
+        (told,) = shown["reports"]
+        assert (told["event"], told["reason"]) == ("noticed", "ratchet-lost")
+
+    _run(tmp_path, scenario)
+
+
+def test_a_replaced_server_says_so(tmp_path):
+    """Nothing is changed any more by a process whose database another one has taken over."""
+
+    async def scenario(api):
+        newer = FleetServer(api.service.settings, lambda: NOW_S)
+        await newer.open()
+        answer = await api.ask("POST", "/enrolments", 503, json=BENCH.enrolment_file())
+        assert "another server process" in answer["detail"]
+        await newer.store.close()
+        assert (await api.ask("GET", "/devices"))["devices"] == []
+
+    _run(tmp_path, scenario)
+
+
 def test_bodies_are_bounded_whatever_length_they_announce(tmp_path):
     """By the header if there is one, else while they come in."""
 
@@ -303,6 +374,7 @@ def test_the_description_names_every_path_and_asks_for_a_token(tmp_path):
         assert description["openapi"].startswith("3.1")
         paths = description["paths"]
         assert set(paths) == {
+            "/v1/anchors",
             "/v1/devices",
             "/v1/devices/{device}",
             "/v1/enrolments",

@@ -99,6 +99,29 @@ def test_assigning_again_without_a_failure_keeps_the_attempt():
     assert director.assign(_assignment(AssignmentState.HELD), "bench-1", RELEASE).attempt == 1
 
 
+def test_a_release_that_is_refused_for_good_is_not_assigned_again():
+    """The device said so, signed: three attempts were used."""
+    final = _assignment(AssignmentState.FAILED, reason=codes.REASON_QUARANTINE_FINAL)
+    with pytest.raises(director.FinalError, match="bench-1 tried this release 3 times"):
+        director.assign(final, "bench-1", RELEASE)
+
+
+@pytest.mark.parametrize(("attempts", "attempt"), [(0, 1), (1, 2), (2, 3), (3, 4), (99, 4)])
+def test_the_stored_count_is_taken_after_a_quarantined_refusal(attempts, attempt):
+    """A hint that nobody signed: it decides which attempt is asked for, at most one beyond the last."""
+    refused = _assignment(AssignmentState.FAILED, reason=codes.REASON_QUARANTINED)
+    hinted = director.take_hint(refused, attempts)
+    assert (hinted.state, hinted.reason) == (refused.state, refused.reason)
+    assert director.assign(hinted, "bench-1", RELEASE).attempt == attempt
+
+
+@pytest.mark.parametrize("state", AssignmentState)
+def test_the_hint_counts_after_a_quarantined_refusal_only(state):
+    """Whoever forges a hello doesn't change anything else."""
+    before = _assignment(state, reason=codes.REASON_TRIALS, failures=1)
+    assert director.take_hint(before, 3) == before
+
+
 def test_hold_stops_what_is_open_only():
     """What is settled has nothing to stop."""
     assert director.hold(_assignment(AssignmentState.OFFERED)).state == AssignmentState.HELD
@@ -109,7 +132,7 @@ def test_a_device_opens_what_the_director_signed(tmp_path):
     """The signed message is within the limit, and no other key's signature does."""
     fleet = make_fleet(tmp_path)
     offer = director.make_offer(_device(nonce=NONCE), _assignment(), ANCHOR, NOW_S).offer
-    message = fleet.desk.signer.sign_offer(offer)
+    message = fleet.chain.signer.sign_offer(offer)
     assert fleet.opened_offer(message) == offer
     assert len(message) <= codes.OFFER_MAX_BYTES
     with pytest.raises(OfferError):

@@ -13,8 +13,16 @@ from pawl import cbor, codes
 from pawl.identity import partition_of
 from pawl_server.domain import director
 from pawl_server.domain.changes import Changes
-from pawl_server.domain.fleet import AssignmentState, Device
-from pawl_server.events import AssignmentSettled, HelloReceived, MessageRefused, OfferMade, ReportReceived
+from pawl_server.domain.fleet import AssignmentState, Device, Flag
+from pawl_server.events import (
+    AssignmentSettled,
+    DeviceFlagged,
+    DeviceFresh,
+    HelloReceived,
+    MessageRefused,
+    OfferMade,
+    ReportReceived,
+)
 from pawl_server.inbound import RefusedError, read_address, read_hello, read_report
 from pawl_server.ingest import Ingest
 from pawl_server.mqtt.inbox import Message
@@ -59,6 +67,31 @@ class Harness:
             changes = Changes(devices={"bench-1": replace(device, assigned=self.release.digest)})
             changes.keep_assignment(director.assign(None, "bench-1", self.release.digest))
             await transaction.write(changes, NOW_S)
+
+    async def assign_other(self):
+        """Assign bench-1 another release; return its digest."""
+        other = self.fleet.repository.add(make_release(self.fleet.keys, sequence=9))
+        async with self.store.writing() as transaction:
+            await transaction.add_release(replace(other, imported_at_s=NOW_S))
+            device = await transaction.device("bench-1")
+            changes = Changes(devices={"bench-1": replace(device, assigned=other.digest)})
+            changes.keep_assignment(director.assign(None, "bench-1", other.digest))
+            await transaction.write(changes, NOW_S)
+        return other.digest
+
+    async def refuse(self, reason, number):
+        """Let bench-1 refuse the newest offer, signed."""
+        accepted = (await self.device()).issued
+        await self.take(
+            _report(
+                BENCH,
+                codes.EVENT_REFUSED,
+                subject=self.release.digest,
+                reason=reason,
+                number=number,
+                accepted=accepted,
+            )
+        )
 
     async def take(self, *messages):
         """Ingest one batch."""
@@ -131,8 +164,8 @@ def test_an_assigned_device_is_offered_its_release(tmp_path):
     _run(tmp_path, scenario)
 
 
-def test_a_repeated_hello_goes_on_counting_and_a_new_nonce_begins_at_0(tmp_path):
-    """Also within one batch, of which only the newest offer is left to be sent."""
+def test_numbers_rise_under_every_hello_and_over_all_nonces(tmp_path):
+    """Also within one batch, of which only the newest offer is left to be sent; and under a nonce that comes again."""
 
     async def scenario(harness):
         await harness.take(_hello(BENCH), _hello(BENCH), _hello(OTHER))
@@ -142,7 +175,9 @@ def test_a_repeated_hello_goes_on_counting_and_a_new_nonce_begins_at_0(tmp_path)
         ]
         await harness.take(_hello(BENCH), _hello(BENCH, b"m" * 16))
         numbers = {offer.device: (offer.nonce, offer.number) for _, offer in await harness.offers()}
-        assert numbers["bench-1"] == (b"m" * 16, 0)
+        assert numbers["bench-1"] == (b"m" * 16, 3)
+        await harness.take(_hello(BENCH))
+        assert (await harness.device()).issued == (NONCE, 4)
 
     _run(tmp_path, scenario)
 
@@ -186,7 +221,9 @@ def test_a_refusal_of_the_offer_fails_the_assignment(tmp_path):
     async def scenario(harness):
         await harness.assign()
         await harness.take(_hello(BENCH))
-        refused = _report(BENCH, codes.EVENT_REFUSED, reason=codes.REASON_BLOCK_DIGEST, accepted=(NONCE, 0))
+        subject = harness.release.digest
+        reason = codes.REASON_BLOCK_DIGEST
+        refused = _report(BENCH, codes.EVENT_REFUSED, subject=subject, reason=reason, accepted=(NONCE, 0))
         events = await harness.take(refused)
         assert events[-1].reason == "block-digest" and events[-1].state == AssignmentState.FAILED
         await harness.take(_hello(BENCH, b"m" * 16))
@@ -219,6 +256,172 @@ def test_t29_replayed_and_forged_reports(tmp_path):
             ("bench-1", "report", "foreign"): 1,
             ("bench-1", "report", "malformed"): 1,
         }
+
+    _run(tmp_path, scenario)
+
+
+def test_t29_a_pair_that_falls_counts_under_the_newest_offer_only(tmp_path):
+    """A restored or cloned flash: taken and flagged, once; what is older than the newest offer stays refused."""
+
+    async def scenario(harness):
+        await harness.take(_report(BENCH, codes.EVENT_STARTED, boots=9), _hello(BENCH))
+        await harness.take(_hello(BENCH, b"m" * 16), _hello(BENCH, b"m" * 16))
+        newest = (await harness.device()).issued
+        fallen = _report(BENCH, codes.EVENT_CHECKED, boots=2, accepted=newest)
+        for accepted in (None, (NONCE, 0), (newest[0], newest[1] - 1), (newest[0], newest[1] + 1)):
+            (refused,) = await harness.take(_report(BENCH, codes.EVENT_STARTED, boots=2, accepted=accepted))
+            assert refused == MessageRefused(device="bench-1", where="report", reason="replayed")
+        flagged, told = await harness.take(fallen)
+        assert flagged == DeviceFlagged(device="bench-1", reason="report-number-fell")
+        assert (told.boots, told.event) == (2, "checked")
+        device = await harness.device()
+        assert device.flag == Flag(at_s=NOW_S, reason="report-number-fell")
+        assert (device.last_report.boots, device.fresh_at_s) == (9, NOW_S)
+        assert [event.reason for event in await harness.take(fallen, fallen)] == ["replayed"] * 2
+
+    _run(tmp_path, scenario)
+
+
+def test_t29_a_report_and_its_hello_of_before_are_replayed_together(tmp_path):
+    """The nonce comes again, the number of its offer doesn't: neither fresh nor flagged, and nothing settled."""
+
+    async def scenario(harness):
+        await harness.take(_hello(BENCH))
+        checked = _report(BENCH, codes.EVENT_CHECKED, accepted=(await harness.device()).issued)
+        withheld = _report(BENCH, codes.EVENT_CHECKED, number=2, accepted=(await harness.device()).issued)
+        await harness.take(checked)
+        await harness.take(_hello(BENCH, b"m" * 16), _report(BENCH, codes.EVENT_STARTED, boots=5))
+        async with harness.store.writing() as transaction:
+            stale = replace(await transaction.device("bench-1"), fresh_at_s=1)
+            await transaction.write(Changes(devices={"bench-1": stale}), NOW_S)
+        await harness.take(_hello(BENCH), checked, withheld)
+        device = await harness.device()
+        assert (device.fresh_at_s, device.flag) == (1, None)
+        assert await harness.refusals() == {("bench-1", "report", "replayed"): 2}
+
+    _run(tmp_path, scenario)
+
+
+def test_t04_a_withheld_report_is_not_fresh_when_its_nonce_comes_again(tmp_path):
+    """It counts, as its number rises; but it accepted an offer of before, whatever hello is repeated now."""
+
+    async def scenario(harness):
+        await harness.take(_hello(BENCH))
+        accepted = (await harness.device()).issued
+        await harness.take(_hello(BENCH, b"m" * 16))
+        await harness.take(_hello(BENCH), _report(BENCH, codes.EVENT_CHECKED, accepted=accepted))
+        device = await harness.device()
+        assert (device.last_report.number, device.fresh_at_s) == (1, None)
+
+    _run(tmp_path, scenario)
+
+
+def test_t04_only_a_signed_report_under_the_open_nonce_is_fresh(tmp_path):
+    """Neither hellos nor a report that accepted nothing, or an offer of another nonce; a late device is told once."""
+
+    async def scenario(harness):
+        async with harness.store.writing() as transaction:
+            late = replace(await transaction.device("bench-1"), is_late=True, fresh_at_s=5)
+            await transaction.write(Changes(devices={"bench-1": late}), NOW_S)
+        other = (b"o" * 16, 0)
+        await harness.take(
+            _hello(BENCH),
+            _report(BENCH, codes.EVENT_CHECKED, number=1),
+            _report(BENCH, codes.EVENT_CHECKED, number=2, accepted=other),
+        )
+        assert (await harness.device()).fresh_at_s == 5
+        accepted = (await harness.device()).issued
+        events = await harness.take(
+            _report(BENCH, codes.EVENT_CHECKED, number=3, accepted=accepted),
+            _report(BENCH, codes.EVENT_CHECKED, number=4, accepted=accepted),
+        )
+        assert events.count(DeviceFresh(device="bench-1")) == 1
+        assert ((await harness.device()).fresh_at_s, (await harness.device()).is_late) == (NOW_S, False)
+
+    _run(tmp_path, scenario)
+
+
+def test_a_revert_of_another_release_settles_nothing_and_of_a_former_one_counts_there(tmp_path):
+    """The report says of which release it speaks: that one's assignment is settled, though another one is current."""
+
+    async def scenario(harness):
+        await harness.assign()
+        await harness.take(_hello(BENCH))
+        first = harness.release.digest
+        stranger = _report(
+            BENCH, codes.EVENT_REVERTED, boots=2, subject=b"x" * 32, reason=codes.REASON_TRIALS
+        )
+        await harness.take(stranger)
+        assert (await harness.assignment()).state == AssignmentState.OFFERED
+        other = await harness.assign_other()
+        reverted = _report(BENCH, codes.EVENT_REVERTED, boots=3, subject=first, reason=codes.REASON_TRIALS)
+        events = await harness.take(reverted)
+        assert events[-1] == AssignmentSettled(
+            device="bench-1", release=first, state=AssignmentState.FAILED, reason="trials"
+        )
+        assert (await harness.assignment()).release == other
+        assert (await harness.assignment()).is_open
+        async with harness.store.reading() as transaction:
+            former = await transaction.assignment("bench-1", first)
+        assert director.assign(former, "bench-1", first).attempt == 2
+
+    _run(tmp_path, scenario)
+
+
+def test_the_count_that_a_quarantined_device_stored_is_asked_for_next(tmp_path):
+    """Signed refusal, then the hello's entry for this release; after the last attempt it is final."""
+
+    async def scenario(harness):
+        await harness.assign()
+        digest = harness.release.digest
+        failed = [(digest, 2, codes.REASON_TRIALS), (b"o" * 32, 3, codes.REASON_TRIALS)]
+        await harness.take(_hello(BENCH, failed=failed))
+        assert (await harness.assignment()).failures == 0
+        await harness.refuse(codes.REASON_QUARANTINED, number=1)
+        await harness.take(_hello(BENCH, b"m" * 16, failed=failed))
+        again = director.assign(await harness.assignment(), "bench-1", digest)
+        assert again.attempt == 3
+        async with harness.store.writing() as transaction:
+            await transaction.write(Changes(assignments={("bench-1", digest): again}), NOW_S)
+        await harness.take(_hello(BENCH, b"k" * 16))
+        ((_, offer),) = await harness.offers()
+        assert (offer.action, offer.attempt) == (codes.OFFER_INSTALL, 3)
+        await harness.refuse(codes.REASON_QUARANTINE_FINAL, number=2)
+        with pytest.raises(director.FinalError, match="quarantine-final"):
+            director.assign(await harness.assignment(), "bench-1", digest)
+
+    _run(tmp_path, scenario)
+
+
+def test_notices_and_claims_are_kept_and_settle_nothing(tmp_path):
+    """A lost ratchet, an accepted anchor, and the hello as it came."""
+
+    async def scenario(harness):
+        await harness.assign()
+        hello = _hello(BENCH, anchor=(4, bytes(32)))
+        notices = [
+            _report(BENCH, codes.EVENT_NOTICED, number=number, reason=reason)
+            for number, reason in enumerate((codes.REASON_RATCHET_LOST, codes.REASON_ANCHOR_ACCEPTED))
+        ]
+        await harness.take(hello, *notices)
+        assert (await harness.assignment()).state == AssignmentState.OFFERED
+        assert (await harness.device()).hello == hello.payload
+        async with harness.store.reading() as transaction:
+            reports = await transaction.reports.newest("bench-1", 10)
+        assert [(one.event, one.reason) for one in reports] == [
+            (codes.EVENT_NOTICED, codes.REASON_ANCHOR_ACCEPTED),
+            (codes.EVENT_NOTICED, codes.REASON_RATCHET_LOST),
+        ]
+
+    _run(tmp_path, scenario)
+
+
+def test_a_suit_report_of_another_shape_is_malformed(tmp_path):
+    """Also inside a report that the device signed."""
+
+    async def scenario(harness):
+        await harness.take(_report(BENCH, codes.EVENT_INSTALLED, suit_report=b"\xa0"))
+        assert await harness.refusals() == {("bench-1", "report", "malformed"): 1}
 
     _run(tmp_path, scenario)
 

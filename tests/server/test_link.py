@@ -203,10 +203,16 @@ def test_a_killed_broker_costs_no_message(bench):
         sent = [str(number).encode() for number in range(600)]
         may_send = asyncio.Event()
         may_send.set()
+        between_batches = asyncio.Event()
+        begun = 0
 
         async def send():
+            nonlocal begun
             for start in range(0, 600, 20):
+                begun = start
+                between_batches.set()
                 await may_send.wait()
+                between_batches.clear()
                 await asyncio.gather(*(source.publish(UP, payload) for payload in sent[start : start + 20]))
 
         _save(broker)
@@ -214,7 +220,8 @@ def test_a_killed_broker_costs_no_message(bench):
         for mark in (200, 400):
             await _until(lambda mark=mark: len(set(received.payloads())) >= mark)
             may_send.clear()
-            await _until(lambda: len(set(received.payloads())) % 20 == 0)
+            await between_batches.wait()
+            await _until(lambda: len(set(received.payloads())) == begun)
             os.kill(broker.pid, signal.SIGKILL)
             may_send.set()
             await asyncio.sleep(0.2)

@@ -1,5 +1,7 @@
 """What a signed report settles, and what it doesn't."""
 
+from dataclasses import replace
+
 import pytest
 from fleet_bench import FakeFleetDevice
 
@@ -14,7 +16,7 @@ from pawl_server.domain.fleet import (
     Ratchet,
     ReportNumber,
 )
-from pawl_server.domain.outcomes import SignedReport
+from pawl_server.domain.outcomes import SignedReport, Subject
 
 RELEASE = b"r" * 32
 NONCE = b"n" * 16
@@ -26,11 +28,17 @@ OFFERED = Assignment(
 )
 
 
-def _report(event, *, digest=None, accepted=(NONCE, 3), boots=6, reason=0):
-    ratchet = Ratchet(sequence=1, digest=digest)
-    report_id = ReportNumber(boots=boots, number=1)
+def _report(event, *, digest=None, subject=RELEASE, reason=0, **changes):
+    boots = changes.get("boots", 6)
     return SignedReport(
-        device="bench-1", id=report_id, accepted=accepted, ratchet=ratchet, event=event, reason=reason
+        device="bench-1",
+        id=ReportNumber(boots=boots, number=1),
+        accepted=changes.get("accepted", (NONCE, 3)),
+        ratchet=Ratchet(sequence=1, digest=digest),
+        event=event,
+        reason=reason,
+        digest=bytes(32),
+        subject=subject and Subject(release=subject, reason=reason),
     )
 
 
@@ -59,6 +67,7 @@ def test_no_ratchet_is_no_success():
         ratchet=None,
         event=codes.EVENT_INSTALLED,
         reason=0,
+        digest=bytes(32),
     )
     assert outcomes.outcome(OFFERED, report) == OFFERED
 
@@ -137,8 +146,59 @@ def test_t29_replayed_report(boots, number, is_newer):
         ratchet=None,
         event=1,
         reason=0,
+        digest=bytes(32),
     )
     assert outcomes.is_newer(device, report) is is_newer
+
+
+@pytest.mark.parametrize("event", [codes.EVENT_REFUSED, codes.EVENT_FAILED, codes.EVENT_REVERTED])
+@pytest.mark.parametrize("subject", [None, b"o" * 32])
+def test_a_failure_of_another_release_settles_nothing(event, subject):
+    """Whatever offer was accepted, in whatever boot: the report must name the release."""
+    assert outcomes.outcome(OFFERED, _report(event, subject=subject, reason=80)) == OFFERED
+
+
+@pytest.mark.parametrize(
+    "subject", [Subject(release=b"o" * 32, reason=0), Subject(release=RELEASE, reason=75)]
+)
+def test_success_is_not_what_the_suit_report_denies(subject):
+    """The ratchet names the release, but the report speaks of another one, or of a failure."""
+    report = replace(_report(codes.EVENT_INSTALLED, digest=RELEASE), subject=subject)
+    assert outcomes.outcome(OFFERED, report) == OFFERED
+
+
+def test_success_needs_no_suit_report():
+    """The ratchet in the signed report says it all."""
+    report = _report(codes.EVENT_INSTALLED, digest=RELEASE, subject=None)
+    assert outcomes.outcome(OFFERED, report).state == AssignmentState.SUCCEEDED
+
+
+@pytest.mark.parametrize("event", [codes.EVENT_CHECKED, codes.EVENT_NOTICED])
+def test_news_settles_nothing(event):
+    """Neither a proof of freshness nor a notice is about an installation."""
+    assert outcomes.outcome(OFFERED, _report(event, digest=RELEASE)) == OFFERED
+    assert outcomes.outcome(OFFERED, _report(event, reason=codes.REASON_RATCHET_LOST)) == OFFERED
+
+
+@pytest.mark.parametrize(
+    ("accepted", "is_fresh", "is_newest"),
+    [
+        (None, False, False),
+        ((NONCE, 6), False, False),
+        ((NONCE, 7), True, False),
+        ((NONCE, 8), True, True),
+        ((NONCE, 9), False, False),
+        ((b"o" * 16, 8), False, False),
+    ],
+)
+def test_t04_what_proves_freshness(accepted, is_fresh, is_newest):
+    """An offer since the nonce was opened; a nonce that was opened again makes no old report fresh."""
+    device = Device(
+        enrolment=FakeFleetDevice(name="bench-1").enrolment, nonce=NONCE, first_number=7, next_number=9
+    )
+    report = _report(codes.EVENT_CHECKED, accepted=accepted)
+    assert outcomes.is_fresh(device, report) is is_fresh
+    assert outcomes.answers_newest(device, report) is is_newest
 
 
 @pytest.mark.parametrize(

@@ -46,7 +46,9 @@ class Harness:
 
     def start_again(self):
         """Forget everything but the database, as a process that was killed does."""
-        self.publisher = Publisher(self.store, self.fleet.repository, self._publish, lambda: NOW_S, window=64)
+        self.publisher = Publisher(
+            self.store, self.fleet.repository, self._publish, self.events.extend, lambda: NOW_S, window=64
+        )
         carrier = Carrier(self.fleet.desk, lambda: NOW_S)
         self.reconciler = Reconciler(self.store, carrier, self.publisher, self.events.extend, pass_s=1)
 
@@ -70,11 +72,11 @@ class Harness:
         payload = device.hello(bytes([self.boots[name]]) * 16, boots=self.boots[name])
         await self.take(device.topic("hello"), payload)
 
-    async def report(self, name, event, *, digest=None, reason=0):
+    async def report(self, name, event, *, digest=None, subject=None, reason=0):
         """Let a device reboot and report."""
         self.boots[name] += 1
         device = BY_NAME[name]
-        payload = device.report(event, boots=self.boots[name], digest=digest, reason=reason)
+        payload = device.report(event, boots=self.boots[name], digest=digest, subject=subject, reason=reason)
         await self.take(device.topic("report"), payload)
         await self.take(device.topic("report"), payload)
         await self.hello(name)
@@ -85,7 +87,7 @@ class Harness:
 
     async def fail(self, name):
         """Report a revert."""
-        await self.report(name, codes.EVENT_REVERTED, reason=codes.REASON_TRIALS)
+        await self.report(name, codes.EVENT_REVERTED, subject=self.release.digest, reason=codes.REASON_TRIALS)
 
     async def take(self, topic, payload):
         """Ingest a message."""
@@ -152,6 +154,33 @@ def test_a_failure_pauses_and_a_resume_asks_again(tmp_path):
         async with harness.store.reading() as transaction:
             assignment = (await transaction.assignments(["bench-2"]))["bench-2"]
         assert (assignment.attempt, assignment.failures) == (2, 1)
+
+    _run(tmp_path, scenario)
+
+
+def test_a_device_that_refuses_for_good_is_not_asked_again(tmp_path):
+    """Resuming pauses again, with that reason: the release has to be another one."""
+
+    async def scenario(harness):
+        await harness.create()
+        await harness.seen()
+        async with harness.store.reading() as transaction:
+            accepted = (await transaction.device("bench-2")).issued
+        device = BY_NAME["bench-2"]
+        refused = device.report(
+            codes.EVENT_REFUSED,
+            subject=harness.release.digest,
+            reason=codes.REASON_QUARANTINE_FINAL,
+            accepted=accepted,
+        )
+        await harness.take(device.topic("report"), refused)
+        for _ in range(2):
+            assert await harness.seen() == ("paused", "held failed waiting waiting waiting")
+            view = await harness.rollouts.get("spring")
+            assert view.rollout.reason == "group canary: bench-2 failed: quarantine-final"
+            await harness.rollouts.command("spring", RolloutEvent.RESUME)
+        async with harness.store.reading() as transaction:
+            assert (await transaction.assignments(["bench-2"]))["bench-2"].attempt == 1
 
     _run(tmp_path, scenario)
 
@@ -250,7 +279,9 @@ def test_a_reconnect_while_publishing_publishes_all_again(tmp_path):
             if len(topics) == 2:
                 publisher.on_reconnected()
 
-        publisher = Publisher(harness.store, harness.fleet.repository, publish, lambda: NOW_S, window=1)
+        publisher = Publisher(
+            harness.store, harness.fleet.repository, publish, harness.events.extend, lambda: NOW_S, window=1
+        )
         await publisher.publish(harness.release.digest)
         assert topics[: len(topics) // 2] == topics[len(topics) // 2 :]
 

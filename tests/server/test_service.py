@@ -1,18 +1,15 @@
 """The fleet server against a real mosquitto over mutual TLS; a paho client with a device's certificate is the device."""
 
 import asyncio
-import queue
-import ssl
-from contextlib import asynccontextmanager
 
-import paho.mqtt.client as paho
 import pytest
 from fleet_bench import NOW_S, FakeFleetDevice, make_fleet, open_store
-from paho.mqtt.enums import CallbackAPIVersion
 from release_factory import make_keys, make_release
+from service_bench import BENCH, connected, run, running, server_settings, until
 
 from pawl import bundle, codes, index, suit, topics
 from pawl.errors import ManifestError
+from pawl.manifest import Manifest
 from pawl.ports.host.verifier import verify
 from pawl_server.domain.changes import Changes, Outgoing
 from pawl_server.domain.fleet import AssignmentState, Device
@@ -20,106 +17,14 @@ from pawl_server.events import AssignmentSettled, HelloReceived, MessageRefused,
 from pawl_server.mqtt.link import LinkError
 from pawl_server.outbox import OutboxSender
 from pawl_server.service import FleetServer, UnknownError
-from pawl_server.settings import ServerSettings
 from pawl_server.watchers import Watchers
 
-WAIT_S = 10
-BENCH = FakeFleetDevice(name="bench-1")
 IMAGE = bytes(range(256)) * 40
-
-
-class DeviceLink:
-    """A device's MQTT connection: 3.1.1, its own certificate."""
-
-    def __init__(self, bench, name):
-        bench.device(name)
-        context = ssl.create_default_context(cafile=str(bench.folder / "device-ca.pem"))
-        context.load_cert_chain(bench.folder / f"{name}.crt", bench.folder / f"{name}.key")
-        self._messages = queue.Queue()
-        self._client = paho.Client(CallbackAPIVersion.VERSION2, client_id=name)
-        self._client.tls_set_context(context)
-        self._client.on_message = lambda _c, _u, message: self._messages.put((message.topic, message.payload))
-        self._client.connect("127.0.0.1", bench.settings.device_port)
-        self._client.loop_start()
-
-    def close(self):
-        """Disconnect."""
-        self._client.disconnect()
-        self._client.loop_stop()
-
-    async def publish(self, topic, payload):
-        """Return when the broker has it."""
-        await asyncio.to_thread(self._client.publish(topic, payload, 1).wait_for_publish, WAIT_S)
-
-    def subscribe(self, topic):
-        """Ask for a topic."""
-        self._client.subscribe(topic, 1)
-
-    async def next(self):
-        """Return the next (topic, payload)."""
-        return await asyncio.to_thread(self._messages.get, timeout=WAIT_S)
-
-    async def fetch(self, topic):
-        """Return the retained message of a topic."""
-        self.subscribe(topic)
-        got, payload = await self.next()
-        assert got == topic
-        return payload
-
-
-def _settings(bench, fleet, **limits):
-    link = bench.link_settings()
-    return ServerSettings(
-        folder=fleet.folder / "server",
-        broker_host=link.host,
-        broker_port=link.port,
-        tls_authority=link.authority,
-        tls_certificate=link.certificate,
-        tls_key=link.key,
-        director_key=fleet.folder / "director.pem",
-        anchor=fleet.folder / "anchor",
-        **limits,
-    )
 
 
 @pytest.fixture
 def fleet(tmp_path):
     return make_fleet(tmp_path)
-
-
-@asynccontextmanager
-async def _running(bench, fleet):
-    server = FleetServer(_settings(bench, fleet), lambda: NOW_S)
-    await server.start()
-    try:
-        await server.enroll(BENCH.enrolment)
-        yield server
-    finally:
-        await server.stop()
-
-
-@asynccontextmanager
-async def _connected(bench, name="bench-1"):
-    link = DeviceLink(bench, name)
-    try:
-        yield link
-    finally:
-        link.close()
-
-
-def _run(scenario):
-    asyncio.run(asyncio.wait_for(scenario(), 60))
-
-
-async def _until(events, wanted):
-    """Return the events up to the first of the wanted class."""
-    seen = []
-    async with asyncio.timeout(WAIT_S):
-        async for event in events:
-            seen.append(event)
-            if isinstance(event, wanted):
-                return seen
-    return seen
 
 
 async def _install_as_a_device_does(link, fleet, nonce, digest):
@@ -133,7 +38,7 @@ async def _install_as_a_device_does(link, fleet, nonce, digest):
     envelope = suit.Envelope(await link.fetch(topics.release(offer.digest)))
     envelope.authenticate([fleet.anchor.role(codes.ROLE_APP_RELEASE)[0]], verify)
     assert envelope.digest == offer.digest and not envelope.payloads and not envelope.severed
-    image = suit.Manifest(envelope.manifest).image
+    image = Manifest(envelope.manifest).images(codes.RUNNING_A)[0]
     listing = index.read(await link.fetch(topics.index(index.digest_of(image.uri))), image.uri, image.size)
     blocks = []
     for number in range(listing.blocks):
@@ -147,32 +52,32 @@ def test_the_line_from_import_to_signed_success(bench, fleet):
     """A release reaches a device whole, and counts as installed when the device signed that it is."""
 
     async def scenario():
-        async with _running(bench, fleet) as server, _connected(bench) as link:
+        async with running(bench, fleet) as server, connected(bench) as link:
             events = server.events()
             digest = await server.import_release(make_release(fleet.keys, image=IMAGE))
             await server.assign("bench-1", digest)
             offer, image = await _install_as_a_device_does(link, fleet, b"n" * 16, digest)
             assert image == IMAGE
-            sent = await _until(events, OfferSent)
+            sent = await until(events, OfferSent)
             assert sent[0] == HelloReceived(device="bench-1", boots=1, running=codes.RUNNING_A)
             assert (await server.assignment("bench-1")).state == AssignmentState.OFFERED
             accepted = (offer.nonce, offer.number)
             report = BENCH.report(codes.EVENT_INSTALLED, boots=2, digest=digest, accepted=accepted)
             await link.publish(BENCH.topic("report"), report)
-            told, settled = await _until(events, AssignmentSettled)
+            told, settled = await until(events, AssignmentSettled)
             assert told == ReportReceived(device="bench-1", boots=2, number=1, event="installed", reason="ok")
             assert settled.state == AssignmentState.SUCCEEDED
             assert (await server.assignment("bench-1")).state == AssignmentState.SUCCEEDED
 
     with bench.broker():
-        _run(scenario)
+        run(scenario)
 
 
 def test_assigning_pushes_an_offer_under_the_open_nonce(bench, fleet):
     """A device that waits is told at once; holding stops it, with a higher number each time."""
 
     async def scenario():
-        async with _running(bench, fleet) as server, _connected(bench) as link:
+        async with running(bench, fleet) as server, connected(bench) as link:
             link.subscribe(BENCH.offer_topic)
             await link.publish(BENCH.topic("hello"), BENCH.hello(b"n" * 16))
             offers = [fleet.opened_offer((await link.next())[1])]
@@ -189,14 +94,14 @@ def test_assigning_pushes_an_offer_under_the_open_nonce(bench, fleet):
             assert (await server.assignment("bench-1")).state == AssignmentState.HELD
 
     with bench.broker():
-        _run(scenario)
+        run(scenario)
 
 
 def test_forged_and_replayed_reports_are_refused_and_the_next_good_one_counts(bench, fleet):
     """A refusal is an event with a name, and does not stop the line."""
 
     async def scenario():
-        async with _running(bench, fleet) as server, _connected(bench) as link:
+        async with running(bench, fleet) as server, connected(bench) as link:
             events = server.events()
             good = BENCH.report(codes.EVENT_STARTED)
             for payload, reason in (
@@ -204,42 +109,42 @@ def test_forged_and_replayed_reports_are_refused_and_the_next_good_one_counts(be
                 (b"\xff", "malformed"),
             ):
                 await link.publish(BENCH.topic("report"), payload)
-                (refused,) = await _until(events, MessageRefused)
+                (refused,) = await until(events, MessageRefused)
                 assert refused == MessageRefused(device="bench-1", where="report", reason=reason)
             await link.publish(BENCH.topic("report"), good)
-            assert len(await _until(events, ReportReceived)) == 1
+            assert len(await until(events, ReportReceived)) == 1
             await link.publish(BENCH.topic("report"), good)
-            (refused,) = await _until(events, MessageRefused)
+            (refused,) = await until(events, MessageRefused)
             assert refused.reason == "replayed"
 
     with bench.broker():
-        _run(scenario)
+        run(scenario)
 
 
 def test_a_killed_server_goes_on_where_it_was(bench, fleet):
     """What was assigned while the device was away, and said while the server was away, is not lost."""
 
     async def scenario():
-        async with _running(bench, fleet) as server:
+        async with running(bench, fleet) as server:
             digest = await server.import_release(make_release(fleet.keys, image=IMAGE))
             await server.assign("bench-1", digest)
-        async with _connected(bench) as link:
+        async with connected(bench) as link:
             link.subscribe(BENCH.offer_topic)
             await link.publish(BENCH.topic("hello"), BENCH.hello(b"n" * 16))
-            async with _running(bench, fleet) as server:
+            async with running(bench, fleet) as server:
                 offer = fleet.opened_offer((await link.next())[1])
                 assert (offer.action, offer.digest) == (codes.OFFER_INSTALL, digest)
                 assert (await server.device("bench-1")).next_number == 1
 
     with bench.broker():
-        _run(scenario)
+        run(scenario)
 
 
 def test_publishing_again_puts_the_same_there_again(bench, fleet):
     """Idempotent: the broker keeps one retained message a topic."""
 
     async def scenario():
-        async with _running(bench, fleet) as server, _connected(bench) as link:
+        async with running(bench, fleet) as server, connected(bench) as link:
             raw = make_release(fleet.keys, image=IMAGE)
             digest = await server.import_release(raw)
             assert await server.import_release(raw) == digest
@@ -249,14 +154,14 @@ def test_publishing_again_puts_the_same_there_again(bench, fleet):
             assert envelope == bundle.open_bundle(raw, fleet.anchor, verify).wire_envelope()
 
     with bench.broker():
-        _run(scenario)
+        run(scenario)
 
 
 def test_what_is_unknown_or_refused_changes_nothing(bench, fleet):
     """Unknown devices and releases, and bundles that a device would refuse."""
 
     async def scenario():
-        async with _running(bench, fleet) as server:
+        async with running(bench, fleet) as server:
             digest = await server.import_release(make_release(fleet.keys))
             for call in (
                 server.assign("ghost", digest),
@@ -272,33 +177,33 @@ def test_what_is_unknown_or_refused_changes_nothing(bench, fleet):
             assert await server.assignment("bench-1") is None
 
     with bench.broker():
-        _run(scenario)
+        run(scenario)
 
 
 def test_every_watcher_is_told_and_a_stop_ends_the_watch(bench, fleet):
     """Two watchers see the same events; iteration ends with the server."""
 
     async def scenario():
-        async with _running(bench, fleet) as server, _connected(bench) as link:
+        async with running(bench, fleet) as server, connected(bench) as link:
             watchers = [server.events(), server.events()]
             await link.publish(BENCH.topic("hello"), BENCH.hello(b"n" * 16))
-            first = await _until(watchers[0], OfferSent)
+            first = await until(watchers[0], OfferSent)
         rest = [event async for event in watchers[1]]
         assert rest == first
 
     with bench.broker():
-        _run(scenario)
+        run(scenario)
 
 
 def test_a_server_without_a_broker_says_so(bench, fleet):
     """It doesn't start half: the error names the address, and the store is closed again."""
 
     async def scenario():
-        server = FleetServer(_settings(bench, fleet, start_timeout_s=0.5), lambda: NOW_S)
+        server = FleetServer(server_settings(bench, fleet, start_timeout_s=0.5), lambda: NOW_S)
         with pytest.raises(LinkError, match="no link to the broker at"):
             await server.start()
 
-    _run(scenario)
+    run(scenario)
 
 
 def test_what_the_broker_did_not_take_is_sent_again(fleet, caplog):
@@ -318,16 +223,21 @@ def test_what_the_broker_did_not_take_is_sent_again(fleet, caplog):
                 offer = Outgoing(topic=BENCH.offer_topic, payload=b"offer", device="bench-1")
                 await transaction.write(Changes(offers={"bench-1": offer}), NOW_S)
             events = watchers.watch()
-            sender = asyncio.create_task(OutboxSender(store, publish, watchers, retry_s=0.01).run())
-            assert await _until(events, OfferSent) == [OfferSent(device="bench-1")]
+            outbox = OutboxSender(store, publish, watchers, retry_s=0.01, prepare=_nothing)
+            sender = asyncio.create_task(outbox.run())
+            assert await until(events, OfferSent) == [OfferSent(device="bench-1")]
             sender.cancel()
             await asyncio.gather(sender, return_exceptions=True)
             async with store.reading() as transaction:
                 assert await transaction.unsent() == []
 
-    _run(scenario)
+    run(scenario)
     assert attempts == [b"offer", b"offer"]
     assert "the outbox was not sent" in caplog.text
+
+
+async def _nothing():
+    """Nothing has to be published before."""
 
 
 def test_a_watcher_that_does_not_keep_up_loses_the_oldest():

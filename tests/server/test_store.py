@@ -12,6 +12,7 @@ from pawl_server.domain.fleet import (
     Assignment,
     AssignmentState,
     Device,
+    Flag,
     OfferMark,
     Ratchet,
     Release,
@@ -41,6 +42,12 @@ SEEN = replace(
     ratchet=Ratchet(sequence=1 << 63, digest=DIGEST),
     last_report=ReportNumber(boots=UINT64_MAX, number=UINT64_MAX),
     last_seen_s=NOW_S,
+    first_number=2,
+    enrolled_at_s=NOW_S,
+    fresh_at_s=NOW_S,
+    is_late=True,
+    flag=Flag(at_s=NOW_S, reason="report-number-fell"),
+    hello=b"hello",
 )
 ASSIGNMENT = Assignment(
     device="bench-1",
@@ -83,6 +90,7 @@ def _offer(payload, device="bench-1"):
 
 def _report(number):
     return SignedReport(
+        digest=bytes([number]) * 32,
         device="bench-1",
         id=ReportNumber(boots=1, number=number),
         accepted=None,
@@ -218,7 +226,7 @@ def test_refusals_add_up(tmp_path):
 
 
 def test_a_report_is_kept_once(tmp_path):
-    """The database refuses a pair of boot count and number that it has."""
+    """The database refuses a signed content that it has."""
 
     async def scenario(store):
         await _write(store, Changes(reports=[_report(1), _report(2)]))

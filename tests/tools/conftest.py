@@ -1,9 +1,14 @@
 """A small fleet's keys and one release, made once by the tools themselves."""
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from trust_office import Office, pawl
 
 from pawl import codes
 from pawl_tools import identifiers, keys, pki, release, trust
@@ -33,7 +38,7 @@ class Workshop:
 def workshop(tmp_path_factory):
     folder = tmp_path_factory.mktemp("workshop")
     signers = {}
-    for name in ("root", "release", "second", "director", "stranger"):
+    for name in ("root", "release", "second", "director", "stranger", "recovery"):
         keys.new(folder / name, "esp256")
         signers[name] = FileSigner(folder / name)
     plan = trust.Plan(
@@ -45,7 +50,8 @@ def workshop(tmp_path_factory):
         roles={
             codes.ROLE_APP_RELEASE: trust.KeySet(
                 threshold=1, keys=[signers["release"].key, signers["second"].key]
-            )
+            ),
+            codes.ROLE_APP_RECOVERY: trust.KeySet(threshold=1, keys=[signers["recovery"].key]),
         },
         ca=[pki.create_authority("test").certificate_der()],
         server_names=["localhost"],
@@ -53,3 +59,16 @@ def workshop(tmp_path_factory):
     path = folder / "trust.cbor"
     path.write_bytes(trust.build(plan, [signers["root"]]))
     return Workshop(folder, signers, path)
+
+
+@pytest.fixture(scope="session")
+def office(tmp_path_factory):
+    return Office(tmp_path_factory.mktemp("office"))
+
+
+@pytest.fixture
+def anchor_1(office, tmp_path):
+    """Version 1 of 2-of-3 root keys, signed by two of them."""
+    path = tmp_path / "1.cbor"
+    pawl(*office.init(path, "--threshold", "root=2"))
+    return office.sign(path, "ana", "ben")

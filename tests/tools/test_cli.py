@@ -87,6 +87,26 @@ def test_images_hold_compiled_code_without_paths(bench):
     assert b"async def" not in image
 
 
+def test_sign_judges_under_the_anchor_it_is_given(bench):
+    """By a key that the anchor trusts: the same bytes as without; by another one: refused, nothing is written."""
+    options = ("--sequence", 1, "--version", "1.0", "--vendor", "example.com", "--class", "unix-board")
+    command = ("release", "sign", bench / "one.romfs", *options, "--trust", bench / "trust.cbor")
+    pawl(*command, "-o", bench / "judged.pawl", "--key", bench / "release")
+    assert (bench / "judged.pawl").read_bytes() == (bench / "one.pawl").read_bytes()
+    said = fault(*command, "-o", bench / "foreign.pawl", "--key", bench / "director")
+    assert "unauthorised" in said
+    assert not (bench / "foreign.pawl").exists()
+
+
+def test_signing_and_verifying_need_nothing_of_the_server():
+    """Where the extra `server` isn't installed, both judges are there all the same."""
+    program = "import sys, pawl_tools.read_back, pawl_tools.verification\nprint(*sys.modules)"
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    loaded = {name.split(".")[0] for name in ran.stdout.split()}
+    assert "pawl_reader" in loaded
+    assert not loaded & {"aiosqlite", "fastapi", "paho", "sqlalchemy", "uvicorn"}
+
+
 def test_show_prints_what_was_signed(bench):
     """`show` of both files, as JSON."""
     release = json.loads(pawl("release", "show", bench / "one.pawl", "--json"))
@@ -270,3 +290,14 @@ def test_what_was_made_as_json(bench, tmp_path):
     assert packed["bytes"] == (tmp_path / "x.romfs").stat().st_size
     authority = json.loads(pawl("ca", "new", tmp_path / "ca", "--json"))
     assert Path(authority["certificate"]).exists()
+
+
+def test_the_install_policy_is_printed_from_its_table():
+    """Rows 0 to 16 in order, each refusal with its reasons by name; as a table for people too."""
+    rows = json.loads(pawl("policy", "--json"))
+    assert [row["row"] for row in rows] == list(range(17))
+    assert all(row["reasons"] for row in rows if row["decision"] == "refuse")
+    assert rows[13]["reasons"] == ["quarantined", "quarantine-final"]
+    lines = pawl("policy").splitlines()
+    assert len(lines) == 18
+    assert lines[-1].split() == ["16", "else", "install"]

@@ -1,13 +1,16 @@
 """`pawl server run` as a process, its devices real MQTT clients: a rollout through SIGKILL, a clean stop, clear faults."""
 
+import asyncio
 import json
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -24,6 +27,7 @@ from pawl import codes, messages, topics, trust
 from pawl.ports.host.verifier import verify
 from pawl_server import configuration
 from pawl_server.mqtt.orphan import FILE_NAME as PID_FILE
+from pawl_server.store import Store
 from pawl_tools import pki
 from pawl_tools.cli import app
 from pawl_tools.errors import ToolError
@@ -311,6 +315,37 @@ def test_a_token_opens_the_interface_and_nothing_else_does(site, monkeypatch):
     (site.server / "operator.toml").chmod(0o600)
 
 
+def test_anchors_are_imported_by_command_and_published_for_devices(site):
+    """The next version of the chain, in order; refused with the reason; a walking device finds it."""
+    arguments = {"ca": [site.ca.certificate_der()], "server_names": ("localhost",)}
+    path = site.folder / "trust-2.cbor"
+    path.write_bytes(make_anchor(site.keys, version=3, **arguments))
+    assert "anchor-version" in site.run("server", "anchors", "add", path, code=1)
+    path.write_bytes(make_anchor(site.keys, version=2, **arguments))
+    assert site.run("server", "anchors", "add", path).startswith("trust anchor 2 is in force")
+    assert [one["version"] for one in site.ask("server", "anchors", "list")] == [1, 2]
+    assert len(site.run("server", "anchors", "list").splitlines()) == 3
+    device = MqttDevice(site, "walk-1")
+    enroll(site, [device])
+    assert device.fetch(topics.anchor(2))
+    device.hello()
+    assert device.wait_for(codes.OFFER_NONE).anchor[0] == 2
+    shown = site.run("device", "show", "walk-1")
+    assert "claims (unsigned) anchor" in shown and "version 1" in shown
+    device.close()
+
+
+def test_a_database_of_an_older_server_is_refused_in_one_line(site, tmp_path):
+    """Before anything is written to it."""
+    (tmp_path / "data").mkdir()
+    for name in ("server.toml", "trust.cbor", "tls"):
+        (tmp_path / name).symlink_to(site.server / name)
+    with closing(sqlite3.connect(tmp_path / "data" / "pawl.sqlite")) as connection, connection:
+        connection.execute("CREATE TABLE devices (id TEXT)")
+    said = site.run("server", "token", "new", "late", "--folder", tmp_path, code=2)
+    assert "tables of version 1" in said and "\n" not in said
+
+
 def test_lists_are_tables_for_people(site):
     """Names of columns, then a line each."""
     assert site.run("device", "list").splitlines()[0].split()[:3] == ["device", "slot", "confirmed"]
@@ -338,6 +373,30 @@ def test_it_stops_cleanly_and_takes_its_broker_along(site):
         with socket.create_server(("127.0.0.1", port)):
             said = site.run_program("server", "run", site.server, code=2)
             assert said.startswith("pawl: ") and says in said and str(port) in said and said.count("\n") == 1
+
+
+def test_a_server_whose_database_was_taken_over_ends(site):
+    """By a process that the lock of the folder doesn't stop, on another machine say: one line, and no offer after it."""
+    site.start()
+    device = MqttDevice(site, "fence-1")
+    enroll(site, [device])
+    device.hello()
+    device.wait_for(codes.OFFER_NONE)
+
+    async def take_over():
+        store = Store(configuration.load(site.server).server.database)
+        await store.open()
+        await store.take_fence()
+        await store.close()
+
+    asyncio.run(take_over())
+    offers = len(device.offered)
+    device.hello()
+    said, _ = site.process.communicate(timeout=WAIT_S)
+    assert site.process.returncode == 2
+    assert "pawl: another server process has taken over this database" in said
+    assert len(device.offered) == offers
+    device.close()
 
 
 def test_files_of_a_server_are_private(site):

@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 from pawl import cbor, codes, cose, suit
 from pawl.errors import PawlError
 from pawl.names import reason_name
+from pawl_server.judges import Judges
 from pawl_tools import keys, release, trust, verification
 from pawl_tools.cli import app, main
 from pawl_tools.errors import ToolError
@@ -35,7 +36,7 @@ def reason_of(raw, anchor, device=NOBODY):
 
 @pytest.fixture(scope="module")
 def anchor(workshop):
-    return trust.load(workshop.anchor_file.read_bytes())
+    return Judges(workshop.anchor_file.read_bytes(), workshop.folder / "disagreements")
 
 
 def test_accepts_a_good_release(workshop):
@@ -225,7 +226,7 @@ def test_ed25519_signs_releases_too(workshop, tmp_path):
         ca=[b"certificate"],
         server_names=["localhost"],
     )
-    anchor = trust.load(trust.build(plan, [workshop.signers["root"]]))
+    anchor = Judges(trust.build(plan, [workshop.signers["root"]]), tmp_path / "disagreements")
     statement = release.Statement(sequence=1, version=(1,), vendor=bytes(16), device_class=bytes(16))
     raw = release.build(b"image", statement, [signer])
     assert reason_of(raw, anchor) is None

@@ -12,7 +12,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
-from pawl import codes, cose
+from pawl import cbor, codes, cose
+from pawl.compat import sha256
+from pawl.index import b64u
 from pawl_tools.errors import ToolError
 from pawl_tools.pki import write_private
 
@@ -31,11 +33,10 @@ class Signer(Protocol):
         ...
 
 
-class FileSigner:
-    """A key in a PEM file, unencrypted PKCS #8."""
+class PrivateSigner:
+    """A key in memory."""
 
-    def __init__(self, path: Path) -> None:
-        private = _load_private(path)
+    def __init__(self, private: ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey) -> None:
         self._private = private
         self.key = cose_key(private.public_key())
 
@@ -46,6 +47,13 @@ class FileSigner:
         signature = self._private.sign(message, ec.ECDSA(hashes.SHA256(), deterministic_signing=True))
         r, s = decode_dss_signature(signature)
         return r.to_bytes(32, "big") + s.to_bytes(32, "big")
+
+
+class FileSigner(PrivateSigner):
+    """A key in a PEM file, unencrypted PKCS #8."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(_load_private(path))
 
 
 def new(path: Path, algorithm: str) -> None:
@@ -88,6 +96,11 @@ def load_public(path: Path) -> cose.Key:
         raise ToolError(f"{path} is not a public key in PEM: `pawl keys new` makes one") from None
 
 
+def signer_of(path: Path) -> FileSigner | None:
+    """Return the signer of a private key file, or None if the file holds a public key."""
+    return FileSigner(path) if b"PRIVATE" in _read(path) else None
+
+
 def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
@@ -116,6 +129,11 @@ def cose_key(public: object) -> cose.Key:
         x, y = numbers.x.to_bytes(32, "big"), numbers.y.to_bytes(32, "big")
         return cose.Key(codes.KTY_EC2, codes.ALG_ESP256, codes.CRV_P256, x, y)
     raise ToolError("only P-256 and Ed25519 keys are supported")
+
+
+def short_name(key: cose.Key) -> str:
+    """Return the name by which people tell keys apart: 10 characters of the digest of its COSE encoding."""
+    return b64u(sha256(cbor.encode(encode(key))))[:10]
 
 
 def encode(key: cose.Key) -> dict[int, object]:

@@ -14,9 +14,12 @@ from pathlib import Path
 from pawl import bundle, codes, identity, index, p256, suit
 from pawl.errors import ManifestError
 from pawl.flash import MemoryFlash
+from pawl.manifest import Manifest
 from pawl.names import reason_name
 from pawl.ports.host.verifier import verify
 from pawl.ports.unix import layout
+from pawl.resolution import Image
+from pawl.slots import Slot
 from pawl.storage import Storage
 from pawl.trust import Anchor
 from pawl_tools import pki, trust
@@ -36,6 +39,7 @@ class DevicePlan:
     device_class: bytes
     host: str
     port: int
+    anchor_port: int = 0  # 0: the one above `port`
 
     def __post_init__(self) -> None:
         """Refuse an id that could not be a certificate's name and a topic's level."""
@@ -46,7 +50,7 @@ class DevicePlan:
 def plan_for(release: bytes, *, device: str, host: str, port: int) -> DevicePlan:
     """Return the plan of a device of the vendor and class that its factory release is made for."""
     try:
-        vendor, device_class = suit.identity_of(suit.Manifest(suit.Envelope(release).manifest))
+        vendor, device_class = Manifest(suit.Envelope(release).manifest).identity
     except ManifestError as error:
         raise ToolError(
             f"the factory release is refused: {reason_name(error.code)} ({error.detail})"
@@ -71,6 +75,7 @@ def provision(folder: Path, plan: DevicePlan, anchor_file: bytes, release: bytes
         "report_key": report_key,
         "anchor_file": anchor_file,
         "floor": {codes.IMAGE_APP: factory.manifest.sequence_number},
+        "anchor_port": plan.anchor_port or plan.port + 1,
     }
     image = flash_image(values, factory)
     with new_folder(folder, "a device is provisioned once") as partial:
@@ -93,14 +98,23 @@ def flash_image(values: dict[str, object], factory: bundle.Bundle) -> bytes:
     storage = Storage(flash, layout.REGIONS)
     storage.provision(values, values["anchor_file"])
     slot = storage.slots[codes.RUNNING_A]
-    if factory.index.size > slot.image.size:
-        raise ToolError(f"the factory release has {factory.index.size} bytes, a slot {slot.image.size}")
     slot.begin(factory.envelope.digest, factory.wire_envelope())
-    for number, block in enumerate(index.cut(factory.image)):
-        slot.write_block(number * codes.BLOCK_BYTES, block)
+    for image in factory.manifest.images(slot.name):
+        _write_image(slot, image, factory.content(image).image)
     slot.mark_written()
     slot.mark_confirmed()
     return bytes(flash.store)
+
+
+def _write_image(slot: Slot, image: Image, content: bytes) -> None:
+    name = image.component.decode()
+    room = slot.region(image.component).size
+    if image.size > room:
+        raise ToolError(
+            f"the {name} of the factory release has {image.size} bytes, its place in a slot {room}"
+        )
+    for number, block in enumerate(index.cut(content)):
+        slot.write_block(number * codes.BLOCK_BYTES, block, image.component)
 
 
 def _enrolment(plan: DevicePlan, report_key: bytes) -> dict[str, object]:

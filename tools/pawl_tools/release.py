@@ -1,77 +1,48 @@
-"""Makes a release: the manifest of an image, its signatures, and the bundle that people hand over.
+"""Makes a release: the manifest of its images, its signatures, and the bundle that people hand over.
 
-The same image, numbers and keys give the same bytes. Template: `docs/protocol.md`, manifest template.
+The same images, numbers, notes and keys give the same bytes.
 """
 
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
-from pawl import bundle, cbor, codes, cose, index
+from pawl import bundle, cbor, codes, cose, index, notes, suit
 from pawl.compat import sha256
+from pawl.errors import ManifestError
+from pawl.names import reason_name
+from pawl_tools import template
 from pawl_tools.errors import ToolError
 from pawl_tools.keys import Signer
+from pawl_tools.statement import Statement, parse_version
 
-_REPORT_ON_FAILURE = 2
-_SEQUENCE_MAX = 2**64 - 1
+__all__ = ["Notes", "Payload", "Statement", "build", "parse_version"]
+
 _INDEX_BYTES_PER_BLOCK = 34
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Statement:
-    """What a release says of its image; `sequence` is epoch << 32 | counter, identifiers are 16 bytes."""
+class Payload:
+    """What a release installs: `app` is one image, or those of slot A and slot B if each is bound to its address."""
 
-    sequence: int
-    version: tuple[int, ...]
-    vendor: bytes
-    device_class: bytes
+    app: tuple[bytes, ...]
+    data: bytes | None = None
 
     def __post_init__(self) -> None:
-        """Refuse what no device would accept."""
-        if not 0 <= self.sequence <= _SEQUENCE_MAX:
-            raise ToolError("the sequence number must fit 64 bits: epoch << 32 | counter")
-        if not 1 <= len(self.version) <= 6:
-            raise ToolError("a version has 1 to 6 numbers, such as 1.4.0")
+        """Refuse images that are none."""
+        if len(self.app) not in (1, 2):
+            raise ToolError("an application has one image, or one for slot A and one for slot B")
+        if not all(self.app) or self.data == b"":
+            raise ToolError("the image is empty: `pawl pack` makes one")
 
 
-def parse_version(text: str) -> tuple[int, ...]:
-    """Return the numbers of a version written with dots."""
-    try:
-        return tuple(int(part) for part in text.split("."))
-    except ValueError:
-        raise ToolError(f"{text!r} is not a version: write numbers with dots, such as 1.4.0") from None
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notes:
+    """What a release tells people: text by language tag, and attachments by name."""
 
-
-def manifest(image: bytes, uri: str, statement: Statement) -> bytes:
-    """Return the manifest of an image whose index has this URI."""
-    policy = _REPORT_ON_FAILURE
-    shared = [
-        codes.COMMAND_OVERRIDE_PARAMETERS,
-        {
-            codes.PARAMETER_VENDOR: statement.vendor,
-            codes.PARAMETER_CLASS: statement.device_class,
-            codes.PARAMETER_IMAGE_DIGEST: cbor.encode([codes.ALG_SHA256, sha256(image)]),
-            codes.PARAMETER_IMAGE_SIZE: len(image),
-        },
-        *(codes.COMMAND_VENDOR, policy),
-        *(codes.COMMAND_CLASS, policy),
-    ]
-    install = [
-        *(codes.COMMAND_OVERRIDE_PARAMETERS, {codes.PARAMETER_URI: uri}),
-        *(codes.COMMAND_FETCH, policy),
-        *(codes.COMMAND_IMAGE_MATCH, policy),
-    ]
-    common = {codes.COMMON_COMPONENTS: [[b"app"]], codes.COMMON_SHARED_SEQUENCE: cbor.encode(shared)}
-    elements = {
-        codes.MANIFEST_VERSION: 1,
-        codes.MANIFEST_SEQUENCE_NUMBER: statement.sequence,
-        codes.MANIFEST_COMMON: cbor.encode(common),
-        codes.MANIFEST_SET_VERSION: cbor.encode(list(statement.version)),
-        codes.MANIFEST_VALIDATE: cbor.encode([codes.COMMAND_IMAGE_MATCH, policy]),
-        codes.MANIFEST_INVOKE: cbor.encode([codes.COMMAND_INVOKE, policy]),
-        codes.MANIFEST_INSTALL: cbor.encode(install),
-    }
-    return cbor.encode(elements)
+    text: dict[str, dict[Any, Any]] = field(default_factory=dict)
+    attachments: dict[str, bytes] = field(default_factory=dict)
 
 
 def digest_item(manifest_bytes: bytes) -> bytes:
@@ -97,17 +68,47 @@ def deflate(block: bytes) -> bytes:
     return payload if len(payload) < len(block) else block
 
 
-def build(image: bytes, statement: Statement, signers: Sequence[Signer]) -> bytes:
-    """Return the bundle of a release: envelope, index, image, and its blocks deflated where that makes it smaller."""
-    if not image:
-        raise ToolError("the image is empty: `pawl pack` makes one")
+def build(
+    payload: Payload | bytes, statement: Statement, signers: Sequence[Signer], told: Notes | None = None
+) -> bytes:
+    """Return the bundle of a release: envelope, indexes, images, text and attachments.
+
+    Raises:
+        ToolError: no device would take it, with the device's reason.
+    """
+    parts = payload if isinstance(payload, Payload) else Payload(app=(payload,))
+    members: dict[str | int, bytes] = {}
+    app = [_add_image(members, image) for image in parts.app]
+    data = None if parts.data is None else _add_image(members, parts.data)
+    text_digest = None if told is None else _add_notes(members, told)
+    body = template.manifest(app, data, statement, text_digest)
+    raw = bundle.envelope_of(sign(body, signers), body, members)
+    try:
+        bundle.Bundle(suit.Envelope(raw))
+    except ManifestError as error:
+        raise ToolError(f"no device would take it: {reason_name(error.code)} ({error.detail})") from None
+    return bytes(raw)
+
+
+def _add_image(members: dict[str | int, bytes], image: bytes) -> template.Image:
+    """Add an image, its index, and its blocks deflated where that makes it smaller."""
     deflated = [deflate(block) for block in index.cut(image)]
     # The second variant costs its own lengths and digests in the index, which every device fetches.
     is_smaller = sum(map(len, deflated)) + _INDEX_BYTES_PER_BLOCK * len(deflated) < len(image)
     listing = index.write(image, deflated if is_smaller else None)
     digest = sha256(listing)
-    body = manifest(image, index.uri_of(digest), statement)
-    members = {index.uri_of(digest): image, "#i:" + index.b64u(digest): listing}
+    members |= {index.uri_of(digest): image, "#i:" + index.b64u(digest): listing}
     if is_smaller:
         members[f"#p:{index.b64u(digest)}:1"] = b"".join(deflated)
-    return bundle.envelope_of(sign(body, signers), body, members)
+    return template.Image(content=image, uri=index.uri_of(digest))
+
+
+def _add_notes(members: dict[str | int, bytes], told: Notes) -> bytes:
+    """Add text and attachments; return the digest by which the manifest names the text (suit-manifest §8.4.12)."""
+    for name, content in told.attachments.items():
+        if not notes.is_name(name):
+            raise ToolError(f"{name!r} is no attachment's name: use A-Z, a-z, 0-9, '.', '_', '-', at most 64")
+        members[notes.member_of(content)] = content
+    raw = notes.write(told.text, told.attachments)
+    members[codes.MANIFEST_TEXT] = raw
+    return bytes(sha256(cbor.encode(raw)))

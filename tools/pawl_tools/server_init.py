@@ -15,6 +15,7 @@ from pawl.errors import PawlError
 from pawl.trust import Anchor
 from pawl_server import access, configuration
 from pawl_server.mqtt.broker_config import SERVER_NAME
+from pawl_server.settings import LATE_AFTER_S
 from pawl_server.signing import DirectorKeyError, load_director
 from pawl_server.store import Store
 from pawl_tools import credentials, pki, trust
@@ -46,7 +47,7 @@ class InitPlan:
             raise ToolError(
                 f"--host {self.host} is no address: give one of this machine, or 0.0.0.0"
             ) from None
-        ports = (self.device_port, self.server_port, self.api_port)
+        ports = (self.device_port, self.device_port + 1, self.server_port, self.api_port)
         if len(set(ports)) != len(ports) or not all(0 < port < 65536 for port in ports):
             raise ToolError(f"ports {ports} must be different ones, 1 to 65535")
 
@@ -121,6 +122,10 @@ def _settings(plan: InitPlan) -> str:
 data = "data"
 trust = "trust.cbor"
 director_key = {json.dumps(str(plan.director_key.resolve()), ensure_ascii=False)}
+# The director's key that a later anchor names, if it names another; `pawl server anchors add` imports anchors.
+# next_director_key = "director-2"
+# A device that proved nothing by a signed report for this long is shown as late, in seconds.
+# late_after_s = {LATE_AFTER_S}
 
 [api]
 # Beyond this machine, tokens need TLS: set `certificate` and `key` (PEM), too.
@@ -140,6 +145,8 @@ key = "tls/server.key"
 folder = "broker"
 device_address = "{plan.host}"
 device_port = {plan.device_port}
+# Where anybody may read trust anchors, and nothing else: devices are provisioned with the port above theirs.
+anchor_port = {plan.device_port + 1}
 device_authority = "tls/device-ca.crt"
 device_certificate = "tls/broker-devices.crt"
 device_key = "tls/broker-devices.key"

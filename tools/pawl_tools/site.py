@@ -16,7 +16,7 @@ from pathlib import Path
 from pawl import codes, index
 from pawl_server.domain.fleet import Enrolment
 from pawl_server.mqtt.broker import Broker
-from pawl_server.mqtt.broker_config import SERVER_NAME, BrokerSettings, ListenerTls
+from pawl_server.mqtt.broker_config import SERVER_NAME, AnchorListener, BrokerSettings, ListenerTls
 from pawl_server.mqtt.link import LinkSettings, MqttLink
 from pawl_server.service import FleetServer
 from pawl_server.settings import ServerSettings
@@ -36,20 +36,26 @@ _ANCHOR_S = 365 * 86400
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ports:
-    """The broker's two listeners."""
+    """The broker's listeners; devices look for anchors one above their own."""
 
     devices: int
     server: int
 
+    @property
+    def anchors(self) -> int:
+        """Where anchors are read without a certificate."""
+        return self.devices + 1
+
 
 def free_ports() -> Ports:
-    """Return two ports that are free, below those that the system gives to outgoing connections."""
-    found: set[int] = set()
+    """Return ports that are free, below those that the system gives to outgoing connections."""
+    found: list[int] = []
     while len(found) < 2:
-        port = random.randrange(20_000, 32_000)  # noqa: S311 (no secret)
-        with socket.socket() as probe, suppress(OSError):
+        port = random.randrange(20_000, 32_000, 2)  # noqa: S311 (no secret)
+        with socket.socket() as probe, socket.socket() as above, suppress(OSError):
             probe.bind((HOST, port))
-            found.add(port)
+            above.bind((HOST, port + 1))
+            found += [port] if port not in found else []
     devices, server = found
     return Ports(devices=devices, server=server)
 
@@ -124,6 +130,14 @@ class Site:
             server_port=self.ports.server,
             device_tls=listeners[0],
             server_tls=listeners[1],
+            anchors=AnchorListener(
+                port=self.ports.anchors,
+                link=ListenerTls(
+                    client_authority=self._tls("server-ca.crt"),
+                    certificate=self._tls("server.crt"),
+                    key=self._tls("server.key"),
+                ),
+            ),
         )
 
     def _server_settings(self) -> ServerSettings:
@@ -150,7 +164,7 @@ class Site:
 
     def release(
         self,
-        image: bytes,
+        image: bytes | release.Payload,
         sequence: int,
         version: tuple[int, ...],
         signers: Sequence[str] = RELEASE_KEYS[:RELEASE_THRESHOLD],
@@ -179,7 +193,7 @@ class Site:
             LinkSettings(
                 host=HOST,
                 port=self.ports.server,
-                client_id="attacker",
+                client_id="_attacker",
                 authority=self._tls("server-ca.crt"),
                 certificate=self._tls("server.crt"),
                 key=self._tls("server.key"),

@@ -1,6 +1,6 @@
 """Builds and signs the trust anchor document; the device's own parser has the last word on every one."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from pawl import cbor, codes, cose, trust
@@ -21,7 +21,10 @@ class KeySet:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What an anchor document is to say; times are seconds since 1970, `roles` maps ROLE_* to an install set."""
+    """What an anchor document is to say; times are seconds since 1970.
+
+    `roles` maps ROLE_* to an install set, `boot_sets` to the former ones, the newest first.
+    """
 
     version: int
     issued: int
@@ -32,6 +35,7 @@ class Plan:
     ca: Sequence[bytes]
     server_names: Sequence[str]
     barred: Sequence[bytes] = field(default=())
+    boot_sets: dict[int, Sequence[KeySet]] = field(default_factory=dict)
 
 
 def build(plan: Plan, signers: Sequence[Signer]) -> bytes:
@@ -40,10 +44,8 @@ def build(plan: Plan, signers: Sequence[Signer]) -> bytes:
     Raises:
         ToolError: if a device would not accept it, with the device's reason.
     """
-    content = cbor.encode(_content(plan))
-    file = cbor.encode(
-        [content, [cbor.Tag(codes.TAG_COSE_SIGN1, _block(signer, content)) for signer in signers]]
-    )
+    content = content_of(plan)
+    file = file_of(content, [block_of(signer, content) for signer in signers])
     load(file)
     return file
 
@@ -56,17 +58,51 @@ def load(file: bytes) -> trust.Anchor:
         raise ToolError(f"not a valid trust anchor: {error.detail}") from None
 
 
-def _block(signer: Signer, content: bytes) -> list[object]:
+def file_of(content: bytes, blocks: Iterable[bytes]) -> bytes:
+    """Return the anchor file of a document and its signatures: each once, sorted bytewise."""
+    return cbor.encode([content, sorted(set(blocks))])
+
+
+def block_of(signer: Signer, content: bytes) -> bytes:
+    """Return a signature of a document: a tagged COSE_Sign1, detached."""
     protected = cose.protected_header(signer.key.alg)
     signature = signer.sign(cose.to_be_signed(protected, codes.AAD_ANCHOR, content))
-    return [protected, {}, None, signature]
+    return cose.write_sign1(signer.key.alg, content, signature, is_detached=True)
 
 
-def _content(plan: Plan) -> dict[int, object]:
+def plan_of(anchor: trust.Anchor) -> Plan:
+    """Return the plan that gives this document again."""
+    return Plan(
+        version=anchor.version,
+        issued=anchor.issued,
+        expiry=anchor.expiry,
+        root=_key_set(anchor.root),
+        directors=tuple(anchor.directors),
+        roles={role: _key_set(anchor.roles[role][0]) for role in anchor.roles},
+        boot_sets={role: tuple(map(_key_set, anchor.roles[role][1])) for role in anchor.roles},
+        ca=tuple(anchor.ca),
+        server_names=tuple(anchor.server_names),
+        barred=tuple(anchor.barred),
+    )
+
+
+def _key_set(parsed: trust.KeySet) -> KeySet:
+    return KeySet(threshold=parsed.threshold, keys=tuple(parsed.keys))
+
+
+def content_of(plan: Plan) -> bytes:
+    """Return the encoded document; whether it is valid is for the device's parser to say."""
+    return cbor.encode(_values(plan))
+
+
+def _values(plan: Plan) -> dict[int, object]:
     everyone = _Keys()
     root = everyone.set(plan.root)
     directors = [everyone.index(key) for key in plan.directors]
-    roles = {role: [everyone.set(plan.roles[role]), []] for role in sorted(plan.roles)}
+    roles = {
+        role: [everyone.set(plan.roles[role]), [everyone.set(one) for one in plan.boot_sets.get(role, ())]]
+        for role in sorted(plan.roles)
+    }
     return {
         codes.ANCHOR_FORMAT: 1,
         codes.ANCHOR_VERSION: plan.version,

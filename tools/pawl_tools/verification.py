@@ -1,11 +1,12 @@
-"""`pawl verify`: the device's verifier and install policy on a bundle, for a device described in numbers."""
+"""`pawl verify`: both judges of releases, and the install policy, for a device described in numbers."""
 
 from dataclasses import dataclass
 
-from pawl import bundle, codes, policy, ratchet, suit
+from pawl import codes, conditions, policy, processor, ratchet
 from pawl.errors import ManifestError
-from pawl.ports.host.verifier import verify
-from pawl.trust import Anchor
+from pawl.manifest import Manifest
+from pawl.names import role_name
+from pawl_server.judges import Judges
 from pawl_tools import identifiers
 from pawl_tools.errors import ToolError
 
@@ -62,50 +63,75 @@ class Accepted:
     digest: bytes
     sequence: int
     version: tuple[int, ...]
+    role: str
     size: int
 
 
-def judge(raw: bytes, anchor: Anchor, device: DeviceState) -> Accepted:
-    """Return what the release is, if the device would install it; raise ManifestError with its reason if not."""
-    release = bundle.open_bundle(raw, anchor, verify)
+def judge(raw: bytes, judges: Judges, device: DeviceState) -> Accepted:
+    """Return what the release is, if the device would install it; raise ManifestError with its reason if not.
+
+    Raises:
+        DisagreementError: if the judges differ about it.
+    """
+    release = judges.open(raw)
     manifest = release.manifest
     _require_fitting(manifest, device)
-    wanted = ratchet.release_of(manifest, release.envelope.digest)
-    decision = policy.decide(_facts(wanted, device))
+    slot = manifest.slots()[0]
+    wanted = ratchet.release_of(manifest, release.envelope.digest, slot)
+    decision = policy.decide(_facts(manifest, wanted, device))
     if decision.action == policy.REFUSE:
         raise ManifestError(decision.reason, "refused by the install policy, row " + str(decision.row))
     return Accepted(
         digest=wanted.digest,
         sequence=wanted.sequence,
         version=tuple(manifest.version),
-        size=manifest.image.size,
+        role=role_name(manifest.role),
+        size=release.app().index.size,
     )
 
 
-def _require_fitting(manifest: suit.Manifest, device: DeviceState) -> None:
-    vendor, device_class = suit.identity_of(manifest)
-    ids = (device.vendor or vendor, device.device_class or device_class)
-    suit.execute(manifest, [], ids, None)
+def _require_fitting(manifest: Manifest, device: DeviceState) -> None:
+    """Ask every condition on the device; what isn't known of it is taken to fit."""
+    vendor, device_class = manifest.identity
+    described = conditions.Device(
+        device.vendor or vendor,
+        device.device_class or device_class,
+        manifest.slots()[0],
+        conditions.ANY,
+        conditions.ANY,
+        lambda _priority: True,
+    )
+    processor.execute(manifest, manifest.install, described, processor.rehearse)
 
 
-def _facts(wanted: ratchet.Release, device: DeviceState) -> policy.Facts:
+def _facts(manifest: Manifest, wanted: ratchet.Release, device: DeviceState) -> policy.Facts:
     return policy.Facts(
-        accepted=_accepted(device),
+        accepted=_accepted(device, manifest.recovers),
         release=wanted,
         has_offer=True,
         is_trial=False,
+        is_expired=False,
         unauthorised=codes.REASON_OK,
         unfit=codes.REASON_OK,
+        has_room=True,
+        is_recovery=manifest.role == codes.ROLE_APP_RECOVERY,
+        recovers=manifest.recovers,
         running=None,
         failures=0,
         attempt=1,
+        is_spent=False,
         is_held=False,
     )
 
 
-def _accepted(device: DeviceState) -> ratchet.Release:
-    """A device that confirmed a number knows what it confirmed: another release of that number is a reuse of it."""
-    sequence = device.installed_sequence or 0
-    return (
-        ratchet.floor(sequence) if device.is_floor else ratchet.Release(sequence, _UNKNOWN_DIGEST, None, None)
+def _accepted(device: DeviceState, recovers: tuple[tuple[bytes, int], ...]) -> ratchet.Release:
+    """A device that confirmed a number knows what it confirmed: another release of that number is a reuse of it.
+
+    The image isn't known here: it is taken to be one that a recovery recovers from.
+    """
+    return ratchet.Release(
+        device.installed_sequence or 0,
+        None if device.is_floor else _UNKNOWN_DIGEST,
+        None,
+        recovers[0] if recovers else None,
     )

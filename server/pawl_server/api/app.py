@@ -9,7 +9,7 @@ from fastapi import Depends, FastAPI
 from fastapi.security import HTTPBearer
 
 from pawl_server import access
-from pawl_server.api import devices, groups, problems, releases, rollouts
+from pawl_server.api import anchors, devices, groups, problems, releases, rollouts
 from pawl_server.api.gate import Gate
 from pawl_server.service import FleetServer
 
@@ -31,7 +31,7 @@ def create_app(service: FleetServer, stopping: asyncio.Event) -> FastAPI:
     problems.install(app)
     # The gate has looked already; this says so in /openapi.json.
     is_guarded = [Depends(HTTPBearer(auto_error=False))]
-    for noun in (devices, releases, groups, rollouts):
+    for noun in (anchors, devices, releases, groups, rollouts):
         app.include_router(noun.router, prefix=PREFIX, dependencies=is_guarded)
     app.get(f"{PREFIX}/health", tags=["health"])(_health)
 

@@ -10,11 +10,13 @@ from pydantic import BaseModel, ConfigDict, Field
 from pawl import codes
 from pawl.identity import partition_of
 from pawl.index import b64u
-from pawl.names import reason_name
+from pawl.names import event_name, reason_name
+from pawl_server.api.claims import ClaimsView
 from pawl_server.api.context import Service
-from pawl_server.domain.fleet import Assignment, Enrolment
+from pawl_server.domain.fleet import Assignment, Enrolment, Flag
 from pawl_server.errors import InvalidError
 from pawl_server.inventory import DeviceFacts
+from pawl_server.store.reports import StoredReport
 
 router = APIRouter(tags=["devices"])
 
@@ -52,8 +54,46 @@ class RefusalView(BaseModel):
     count: int
 
 
+class ReportView(BaseModel):
+    """A report that counted: signed by the device's key."""
+
+    boots: int
+    number: int
+    event: str
+    reason: str
+    release: str | None
+    received_at_s: int
+
+    @classmethod
+    def of(cls, report: StoredReport) -> Self:
+        """Return the view of a report."""
+        return cls(
+            boots=report.boots,
+            number=report.number,
+            event=event_name(report.event),
+            reason=reason_name(report.reason),
+            release=b64u(report.release) if report.release else None,
+            received_at_s=report.received_at_s,
+        )
+
+
+class FlagView(BaseModel):
+    """Something that people should look at; nothing was decided by it."""
+
+    at_s: int
+    reason: str
+
+    @classmethod
+    def of(cls, flag: Flag) -> Self:
+        """Return the view of a flag."""
+        return cls(at_s=flag.at_s, reason=flag.reason)
+
+
 class DeviceView(BaseModel):
-    """A device; slot, boots and ratchet are as it said itself, unsigned."""
+    """A device; slot, boots and ratchet are as it said itself, unsigned, and so is all of `claims`.
+
+    `fresh_at_s` is when a signed report last proved that it follows the newest offers, `late` that this is too long ago.
+    """
 
     device: str
     partition: int
@@ -65,8 +105,13 @@ class DeviceView(BaseModel):
     sequence: int | None
     confirmed: str | None
     last_seen_s: int | None
+    fresh_at_s: int | None
+    late: bool
+    flagged: FlagView | None
     assignment: AssignmentView | None
+    claims: ClaimsView | None
     refusals: list[RefusalView]
+    reports: list[ReportView]
 
     @classmethod
     def of(cls, facts: DeviceFacts) -> Self:
@@ -83,6 +128,11 @@ class DeviceView(BaseModel):
             sequence=ratchet.sequence % 2**32 if ratchet else None,
             confirmed=b64u(ratchet.digest) if ratchet and ratchet.digest else None,
             last_seen_s=device.last_seen_s,
+            fresh_at_s=device.fresh_at_s,
+            late=facts.is_late,
+            flagged=FlagView.of(device.flag) if device.flag else None,
+            claims=ClaimsView.of(facts.claims) if facts.claims else None,
+            reports=[ReportView.of(report) for report in facts.reports],
             assignment=AssignmentView.of(facts.assignment) if facts.assignment else None,
             refusals=[
                 RefusalView(where=refusal.where, reason=refusal.reason, count=count)

@@ -14,11 +14,14 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
-from pawl.errors import ManifestError
+from pawl.errors import ManifestError, PawlError, TrustError
 from pawl.names import reason_name
+from pawl_server.domain.director import FinalError
 from pawl_server.domain.rollout import RolloutStateError
 from pawl_server.errors import InvalidError, UnknownError
-from pawl_server.store import ConflictError
+from pawl_server.judges import DisagreementError
+from pawl_server.signing import DirectorKeyError
+from pawl_server.store import ConflictError, FencedError
 
 _log = logging.getLogger(__name__)
 
@@ -43,6 +46,21 @@ KINDS: dict[type[Exception], Kind] = {
     ),
     RolloutStateError: Kind(status=409, title="wrong state", next="look at the rollout's state"),
     ManifestError: Kind(status=422, title="refused", next="run `pawl verify` on the release"),
+    TrustError: Kind(
+        status=422, title="refused", next="import every version in order, each signed by the roots of both"
+    ),
+    DirectorKeyError: Kind(
+        status=422,
+        title="refused",
+        next="set `next_director_key` in server.toml to a key that the anchor names, and start again",
+    ),
+    FinalError: Kind(status=409, title="final", next="import and assign another release"),
+    FencedError: Kind(status=503, title="replaced", next="ask the server process that took over"),
+    DisagreementError: Kind(
+        status=422,
+        title="judges disagree",
+        next="use the release nowhere; report the case that the server kept",
+    ),
     Exception: Kind(
         status=500, title="internal", next="look into the server's log; what was asked can be asked again"
     ),
@@ -103,8 +121,16 @@ def _told_invalid(error: Exception) -> tuple[str | None, str]:
 
 
 def _told_manifest(error: Exception) -> tuple[str | None, str]:
-    assert isinstance(error, ManifestError)  # noqa: S101  # the table's row
-    return "release", f"{reason_name(error.code)} ({error.code}): {error.detail}"
+    return "release", _reason_of(error)
+
+
+def _told_anchor(error: Exception) -> tuple[str | None, str]:
+    return "anchor", _reason_of(error)
+
+
+def _reason_of(error: Exception) -> str:
+    assert isinstance(error, PawlError)  # noqa: S101  # the table's row
+    return f"{reason_name(error.code)} ({error.code}): {error.detail}"
 
 
 def _told_request(error: Exception) -> tuple[str | None, str]:
@@ -118,5 +144,6 @@ def _told_request(error: Exception) -> tuple[str | None, str]:
 _TELLERS: dict[type[Exception], Callable[[Exception], tuple[str | None, str]]] = {
     InvalidError: _told_invalid,
     ManifestError: _told_manifest,
+    TrustError: _told_anchor,
     RequestValidationError: _told_request,
 }

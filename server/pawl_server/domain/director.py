@@ -9,6 +9,13 @@ from typing import Any
 from pawl import codes, messages
 from pawl_server.domain.fleet import Assignment, AssignmentState, Device, OfferMark
 
+# As often a device tries one release (docs/architecture.md, Install policy, row 13).
+ATTEMPTS_MAX = 3
+
+
+class FinalError(Exception):
+    """The device refuses this release for good; nothing was changed."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnchorReference:
@@ -41,9 +48,15 @@ def assign(assignment: Assignment | None, device: str, release: bytes) -> Assign
     """Return the assignment of a release to a device, given the one of the same release before it, if any.
 
     A device installs what failed on it only under the attempt that follows its failures: assigning again asks for that.
+    FinalError if the device said, signed, that there is no further attempt.
     """
     if assignment is None:
         return Assignment(device=device, release=release)
+    if assignment.is_final:
+        raise FinalError(
+            f"{device} tried this release {ATTEMPTS_MAX} times and refuses it for good (quarantine-final): "
+            "sign a release with a higher sequence number"
+        )
     return replace(
         assignment,
         state=AssignmentState.ASSIGNED,
@@ -58,6 +71,21 @@ def hold(assignment: Assignment) -> Assignment:
     if _ACTIONS[assignment.state] == codes.OFFER_NONE:
         return assignment
     return replace(assignment, state=AssignmentState.HELD)
+
+
+def fail(assignment: Assignment, reason: int) -> Assignment:
+    """Return the assignment failed by the director: its release must not be offered any more."""
+    return replace(assignment, state=AssignmentState.FAILED, reason=reason)
+
+
+def take_hint(assignment: Assignment, attempts: int) -> Assignment:
+    """Return the assignment with the attempts that the device says it stored, if it refused the last one as quarantined.
+
+    Nobody signed the number: a false one leads to one more refusal, and changes neither state nor reason.
+    """
+    if assignment.state is not AssignmentState.FAILED or assignment.reason != codes.REASON_QUARANTINED:
+        return assignment
+    return replace(assignment, failures=min(attempts, ATTEMPTS_MAX))
 
 
 def make_offer(

@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum
 
+from pawl import codes
 from pawl.identity import partition_of
 from pawl.ports.host.verifier import p256_public_key
 
@@ -51,23 +52,38 @@ class Ratchet:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Flag:
+    """Something about a device that people should look at; nothing is decided by it."""
+
+    at_s: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Device:
     """An enrolled device and what it said last.
 
-    `nonce` is open and `next_number` the number of the next offer under it; `boots` and `running` are of the last hello,
-    which is unsigned, `ratchet` of the last hello or report: for people to see, never to decide by. `last_report` is the
-    newest that was accepted.
+    `nonce` is open; offers under it have the numbers from `first_number` on, the next one `next_number`, which never falls:
+    so no pair of nonce and number is issued twice. `boots` and `running` are of the last hello, which is unsigned and kept
+    in `hello`, `ratchet` of the last hello or report: for people to see, never to decide by. `last_report` is the highest
+    that was accepted, `fresh_at_s` when a signed report showed that the device follows the newest offers.
     """
 
     enrolment: Enrolment
     assigned: bytes | None = None
     nonce: bytes | None = None
+    first_number: int = 0
     next_number: int = 0
     boots: int | None = None
     running: int | None = None
     ratchet: Ratchet | None = None
     last_report: ReportNumber | None = None
     last_seen_s: int | None = None
+    enrolled_at_s: int | None = None
+    fresh_at_s: int | None = None
+    is_late: bool = False
+    flag: Flag | None = None
+    hello: bytes | None = None
 
     @property
     def name(self) -> str:
@@ -78,6 +94,17 @@ class Device:
     def partition(self) -> int:
         """The partition of its topics."""
         return int(partition_of(self.enrolment.device))
+
+    @property
+    def issued(self) -> tuple[bytes, int] | None:
+        """Nonce and number of the newest offer, or None before the first one under the open nonce."""
+        if self.nonce is None or self.next_number == self.first_number:
+            return None
+        return self.nonce, self.next_number - 1
+
+    def proved_fresh_s(self) -> int | None:
+        """Return when the device last proved to be fresh; a new one has from its enrolment on."""
+        return self.enrolled_at_s if self.fresh_at_s is None else self.fresh_at_s
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +130,9 @@ class AssignmentState(StrEnum):
     FAILED = "failed"
 
 
+OPEN_STATES = frozenset({AssignmentState.ASSIGNED, AssignmentState.OFFERED, AssignmentState.HELD})
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OfferMark:
     """The first offer of an assignment under a nonce, and the device's boot count then."""
@@ -114,7 +144,10 @@ class OfferMark:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Assignment:
-    """A release that a device is meant to run. `attempt` is what the offer says, `failures` the reverts reported."""
+    """A release that a device is meant to run. `attempt` is what the offer says.
+
+    `failures` are the reverts reported, signed; or, after the device refused it as quarantined, as many as it says it stored.
+    """
 
     device: str
     release: bytes
@@ -128,3 +161,13 @@ class Assignment:
         """Refuse a release that isn't named by a digest."""
         if len(self.release) != _DIGEST_BYTES:
             raise ValueError("a release is named by the 32 bytes of its manifest digest")
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it isn't settled yet."""
+        return self.state in OPEN_STATES
+
+    @property
+    def is_final(self) -> bool:
+        """Whether the device refuses this release for good: it tried it as often as it may."""
+        return self.state is AssignmentState.FAILED and self.reason == codes.REASON_QUARANTINE_FINAL

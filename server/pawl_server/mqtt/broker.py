@@ -1,49 +1,48 @@
-"""Runs the system's mosquitto as a child process, with the configuration that `broker_config` writes.
+"""The broker of a fleet: the system's mosquitto as a child process, and beside it the one that tells anchors to anybody.
 
-Refuses to be a broker for others: no password, no anonymous client, no listener without mutual TLS. It doesn't restart
-a broker that dies: `MqttLink` reconnects to whatever runs at the address, and who supervises is the caller's choice.
+Refuses to be a broker for others: no password, no anonymous client, no listener without mutual TLS. Only the anchor
+relay takes strangers, and that is a process of its own (`anchor_relay`). It doesn't restart what dies: `MqttLink`
+reconnects to whatever runs at the address, and who supervises is the caller's choice.
 
     with Broker(settings) as broker:
-        ...                                        # both listeners take connections
+        ...                                        # every listener takes connections
 """
 
-import re
-import shutil
-import socket
-import subprocess
-import time
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from pawl_server.mqtt import orphan
-from pawl_server.mqtt.broker_config import (
-    CONFIGURATION_NAME,
-    BrokerSettings,
-    acl_plugin_near,
-    write_configuration,
-)
+from pawl_server.mqtt.anchor_relay import AnchorRelay
+from pawl_server.mqtt.broker_config import BrokerSettings, acl_plugin_near, write_configuration
+from pawl_server.mqtt.mosquitto import BrokerError, Mosquitto, find_mosquitto, read_version
 
-START_TIMEOUT_S = 15.0
-STOP_TIMEOUT_S = 15.0
-_POLL_S = 0.02
-_LOG_LINES_IN_ERRORS = 8
-_LOG_BYTES_IN_ERRORS = 8192
-# Debian puts daemons where a user's PATH doesn't look.
-_SEARCHED_TOO = ("/usr/sbin", "/usr/local/sbin", "/opt/homebrew/sbin")
+__all__ = ["Broker", "BrokerError", "find_mosquitto", "read_version"]
 
 
-class BrokerError(Exception):
-    """The broker can't run; the message says why and what to do."""
+class _FleetBroker(Mosquitto):
+    """The mosquitto that devices and server meet at."""
+
+    def __init__(self, settings: BrokerSettings) -> None:
+        super().__init__(settings.folder, settings.program)
+        self._settings = settings
+
+    def addresses(self) -> tuple[tuple[str, int], ...]:
+        settings = self._settings
+        return (settings.device_address, settings.device_port), ("127.0.0.1", settings.server_port)
+
+    def write_configuration(self, program: str, version: tuple[int, ...]) -> Path:
+        return write_configuration(self._settings, version, acl_plugin_near(program))
 
 
 class Broker:
-    """One mosquitto: written, started, awaited, stopped; a context manager."""
+    """Both processes, or the first alone if no anchor listener is set; a context manager."""
 
     def __init__(self, settings: BrokerSettings) -> None:
         self.settings = settings
-        self._child: subprocess.Popen[bytes] | None = None
-        self._log_begins_at = 0
+        self._main = _FleetBroker(settings)
+        self._children: list[Mosquitto] = [self._main]
+        if settings.anchors is not None:
+            self._children.append(AnchorRelay(settings, settings.anchors))
 
     def __enter__(self) -> Self:
         self.start()
@@ -56,116 +55,28 @@ class Broker:
 
     @property
     def pid(self) -> int:
-        """Return the child's process id; raises BrokerError if it was not started."""
-        if self._child is None:
-            raise BrokerError("the broker was not started")
-        return self._child.pid
+        """Return the process id of the fleet's broker; raises BrokerError if it was not started."""
+        return self._main.pid
 
     @property
     def is_running(self) -> bool:
-        """Whether the child was started and is alive."""
-        return self._child is not None and self._child.poll() is None
+        """Whether every process was started and is alive."""
+        return all(child.is_running for child in self._children)
 
     @property
     def log_path(self) -> Path:
-        """Return where mosquitto logs."""
-        return self.settings.folder / "mosquitto.log"
+        """Return where the fleet's broker logs."""
+        return self._main.log_path
 
     def start(self) -> None:
-        """Write the configuration, start mosquitto and wait until both listeners answer; raises BrokerError."""
+        """Start what doesn't run and wait until every listener answers; raises BrokerError."""
         if self.is_running:
             raise BrokerError(f"the broker already runs as process {self.pid}")
-        program = find_mosquitto(self.settings.program)
-        orphan.end(self.settings.folder, self.settings.folder / CONFIGURATION_NAME)
-        self._refuse_taken_ports()
-        version = read_version(program)
-        configuration = write_configuration(self.settings, version, acl_plugin_near(program))
-        self._log_begins_at = self.log_path.stat().st_size if self.log_path.exists() else 0
-        with (self.settings.folder / "mosquitto.out").open("wb") as output:
-            self._child = subprocess.Popen(
-                [program, "-c", str(configuration)], stdin=subprocess.DEVNULL, stdout=output, stderr=output
-            )
-        orphan.remember(self.settings.folder, self._child.pid)
-        self._await_listeners(self._child)
+        for child in self._children:
+            if not child.is_running:
+                child.start()
 
     def stop(self) -> None:
-        """Stop mosquitto so that it saves its state; a broker that doesn't run is left alone."""
-        child, self._child = self._child, None
-        if child is None:
-            return
-        child.terminate()
-        try:
-            child.wait(STOP_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            child.kill()
-            child.wait()
-
-    def _addresses(self) -> tuple[tuple[str, int], ...]:
-        settings = self.settings
-        return (settings.device_address, settings.device_port), ("127.0.0.1", settings.server_port)
-
-    def _refuse_taken_ports(self) -> None:
-        # mosquitto would say it too, but as "Address already in use" without the port.
-        for host, port in self._addresses():
-            with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                try:
-                    probe.bind((host, port))
-                except OSError as error:
-                    raise BrokerError(
-                        f"can't listen on {host} port {port}: {error.strerror}; is another broker running there?"
-                    ) from error
-
-    def _await_listeners(self, child: subprocess.Popen[bytes]) -> None:
-        deadline = time.monotonic() + START_TIMEOUT_S
-        while not all(_answers(host, port) for host, port in self._addresses()):
-            if child.poll() is not None:
-                self._child = None
-                raise BrokerError(
-                    f"mosquitto ended at start with status {child.returncode}:\n{self._last_words()}"
-                )
-            if time.monotonic() > deadline:
-                self.stop()
-                raise BrokerError(
-                    f"mosquitto didn't listen within {START_TIMEOUT_S:g} s:\n{self._last_words()}"
-                )
-            time.sleep(_POLL_S)
-
-    def _last_words(self) -> str:
-        """Return the last lines of this start's output and log, for a person."""
-        words = (self.settings.folder / "mosquitto.out").read_bytes()[-_LOG_BYTES_IN_ERRORS:]
-        if self.log_path.exists():
-            words += self.log_path.read_bytes()[self._log_begins_at :][-_LOG_BYTES_IN_ERRORS:]
-        lines = words.decode(errors="replace").splitlines()[-_LOG_LINES_IN_ERRORS:]
-        return "\n".join(f"  {line}" for line in lines) or "  (it said nothing)"
-
-
-def _answers(host: str, port: int) -> bool:
-    any_to_loopback = {"0.0.0.0": "127.0.0.1", "::": "::1"}
-    try:
-        with socket.create_connection((any_to_loopback.get(host, host), port), timeout=1):
-            return True
-    except OSError:
-        return False
-
-
-def find_mosquitto(program: str) -> str:
-    """Return the path of the broker program; raises BrokerError that says how to get it."""
-    found = shutil.which(program) or shutil.which(program, path=":".join(_SEARCHED_TOO))
-    if found is None:
-        raise BrokerError(f"{program} is not installed: `apt install mosquitto`, or its like, provides it")
-    return found
-
-
-def read_version(program: str) -> tuple[int, int, int]:
-    """Return mosquitto's version as it prints it; raises BrokerError for a program that doesn't, or before 2.0."""
-    shown = subprocess.run(
-        [program, "-h"], capture_output=True, text=True, check=False, timeout=START_TIMEOUT_S
-    )
-    match = re.search(r"mosquitto version (\d+)\.(\d+)\.(\d+)", shown.stdout + shown.stderr)
-    if match is None:
-        raise BrokerError(f"{program} -h prints no mosquitto version")
-    major, minor, patch = (int(part) for part in match.groups())
-    if major < 2:
-        raise BrokerError(f"{program} is mosquitto {major}.{minor}.{patch}; 2.0 or later is needed")
-    return major, minor, patch
+        """Stop every process so that it saves its state; one that doesn't run is left alone."""
+        for child in reversed(self._children):
+            child.stop()

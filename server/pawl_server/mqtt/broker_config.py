@@ -46,6 +46,14 @@ class ListenerTls:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AnchorListener:
+    """Where strangers may read anchors; `link` is what the relay shows the fleet's broker: the server's own."""
+
+    port: int
+    link: ListenerTls
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BrokerSettings:
     """Where the broker lives and what it may hold; queue limits are per client."""
 
@@ -54,6 +62,7 @@ class BrokerSettings:
     server_port: int
     device_tls: ListenerTls
     server_tls: ListenerTls
+    anchors: AnchorListener | None = None
     device_address: str = "127.0.0.1"
     program: str = "mosquitto"
     max_queued_messages: int = 100_000
@@ -64,10 +73,12 @@ class BrokerSettings:
 
     def __post_init__(self) -> None:
         """Refuse what would be misread in the configuration's line format."""
-        for path in (self.folder, *_files_of(self.device_tls), *_files_of(self.server_tls)):
+        links = () if self.anchors is None else (self.anchors.link,)
+        listeners = (self.device_tls, self.server_tls, *links)
+        for path in (self.folder, *(path for tls in listeners for path in _files_of(tls))):
             if "\n" in str(path) or not path.is_absolute():
                 raise ValueError(f"an absolute path on one line is needed: {path}")
-        for port in (self.device_port, self.server_port):
+        for port in (self.device_port, self.server_port, self.anchors.port if self.anchors else 1):
             if not 0 < port < 65536:
                 raise ValueError(f"port {port}")
 
@@ -147,7 +158,7 @@ def _tls_lines(tls: ListenerTls) -> list[str]:
 def _global_lines(settings: BrokerSettings) -> list[str]:
     folder = settings.folder
     return [
-        *_user_lines(),
+        *user_lines(),
         "persistence true",
         f"persistence_location {folder}/",
         f"autosave_interval {settings.autosave_interval_s}",
@@ -167,6 +178,7 @@ def _global_lines(settings: BrokerSettings) -> list[str]:
     ]
 
 
-def _user_lines() -> list[str]:
+def user_lines() -> list[str]:
+    """Return the line that keeps mosquitto the user who starts it."""
     # As root, mosquitto would become a user that can't read the folder. Anyone else needs no line, nor an account.
     return [f"user {pwd.getpwuid(0).pw_name}"] if os.geteuid() == 0 else []

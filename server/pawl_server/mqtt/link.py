@@ -59,6 +59,14 @@ class LinkSettings:
     publish_max: int = 1000
     start_timeout_s: float = 20.0
 
+    def __post_init__(self) -> None:
+        """Refuse a client id that a device could have: the broker keeps one session an id, on all its listeners."""
+        if not self.client_id.startswith("_"):
+            raise ValueError(
+                f"client id {self.client_id!r} could be a device's, which would take over this session: "
+                "let it begin with _"
+            )
+
 
 class MqttLink:
     """One client of the broker; started once, stopped once."""

@@ -9,6 +9,7 @@ from pawl_server.domain.fleet import (
     AssignmentState,
     Device,
     Enrolment,
+    Flag,
     OfferMark,
     Ratchet,
     Release,
@@ -18,7 +19,7 @@ from pawl_server.domain.fleet import (
 
 def device_row(device: Device) -> dict[str, Any]:
     """Return the columns of a device."""
-    enrolment, ratchet, report = device.enrolment, device.ratchet, device.last_report
+    enrolment, ratchet, report, flag = device.enrolment, device.ratchet, device.last_report, device.flag
     return {
         "id": enrolment.device,
         "partition": device.partition,
@@ -26,26 +27,25 @@ def device_row(device: Device) -> dict[str, Any]:
         "class_id": enrolment.class_id,
         "report_x": enrolment.report_x,
         "report_y": enrolment.report_y,
-        "assigned": device.assigned,
-        "nonce": device.nonce,
-        "next_number": device.next_number,
-        "boots": device.boots,
-        "running": device.running,
         "ratchet_sequence": ratchet.sequence if ratchet else None,
         "ratchet_digest": ratchet.digest if ratchet else None,
         "last_report_boots": report.boots if report else None,
         "last_report_number": report.number if report else None,
-        "last_seen_s": device.last_seen_s,
+        "flagged_at_s": flag.at_s if flag else None,
+        "flagged_reason": flag.reason if flag else None,
+        **{name: getattr(device, name) for name in _DEVICE},
     }
 
 
 def device_of(row: RowMapping) -> Device:
     """Return the device in a row."""
-    ratchet = report = None
+    ratchet = report = flag = None
     if row["ratchet_sequence"] is not None:
         ratchet = Ratchet(sequence=row["ratchet_sequence"], digest=row["ratchet_digest"])
     if row["last_report_boots"] is not None:
         report = ReportNumber(boots=row["last_report_boots"], number=row["last_report_number"])
+    if row["flagged_at_s"] is not None:
+        flag = Flag(at_s=row["flagged_at_s"], reason=row["flagged_reason"])
     enrolment = Enrolment(
         device=row["id"],
         vendor=row["vendor"],
@@ -53,10 +53,8 @@ def device_of(row: RowMapping) -> Device:
         report_x=row["report_x"],
         report_y=row["report_y"],
     )
-    plain = ("assigned", "nonce", "next_number", "boots", "running", "last_seen_s")
-    return Device(
-        enrolment=enrolment, ratchet=ratchet, last_report=report, **{name: row[name] for name in plain}
-    )
+    plain = {name: row[name] for name in _DEVICE}
+    return Device(enrolment=enrolment, ratchet=ratchet, last_report=report, flag=flag, **plain)
 
 
 def assignment_row(assignment: Assignment) -> dict[str, Any]:
@@ -101,4 +99,18 @@ def release_of(row: RowMapping) -> Release:
     return Release(**{name: row[name] for name in _RELEASE})
 
 
+# What a device's row says as it is.
+_DEVICE = (
+    "assigned",
+    "nonce",
+    "first_number",
+    "next_number",
+    "boots",
+    "running",
+    "last_seen_s",
+    "enrolled_at_s",
+    "fresh_at_s",
+    "is_late",
+    "hello",
+)
 _RELEASE = ("digest", "sequence", "version", "index_digest", "size_bytes", "imported_at_s", "published_at_s")

@@ -1,7 +1,8 @@
 """The store: what the server keeps between messages and restarts, one transaction a step.
 
 Refuses to decide anything: it reads values and writes values. SQLite, in WAL mode; a writer takes the write lock when
-its transaction begins, so that what it read still holds when it writes.
+its transaction begins, so that what it read still holds when it writes. Of several processes over one file, the one that
+took the fence last writes; the others are refused in their own transactions, and `fenced` is set there.
 
     async with store.writing() as transaction:
         devices = await transaction.devices(["bench-1"])
@@ -9,6 +10,7 @@ its transaction begins, so that what it read still holds when it writes.
         await transaction.write(changes, now_s)
 """
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -17,7 +19,8 @@ from typing import Any
 from sqlalchemy import URL, Connection, event
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from pawl_server.store import tables
+from pawl_server.store import schema
+from pawl_server.store.fence import Fence, FencedError
 from pawl_server.store.transaction import Transaction
 
 BUSY_TIMEOUT_MS = 5000
@@ -34,16 +37,27 @@ class Store:
     """One SQLite file; opened once, closed once."""
 
     def __init__(self, path: Path) -> None:
+        self.fenced = asyncio.Event()
+        self._fence = Fence()
         self._path = path
         self._engine: AsyncEngine = create_async_engine(URL.create("sqlite+aiosqlite", database=str(path)))
         event.listen(self._engine.sync_engine, "connect", _prepare)
         event.listen(self._engine.sync_engine, "begin", _begin)
 
     async def open(self) -> None:
-        """Make the file, for its owner's eyes, and the tables that are missing."""
+        """Make the file, for its owner's eyes, with its tables; SchemaError if it has other ones."""
         self._path.touch(mode=0o600)
+        try:
+            async with self._connect(is_writing=True) as connection:
+                await connection.run_sync(schema.prepare)
+        except BaseException:
+            await self.close()
+            raise
+
+    async def take_fence(self) -> None:
+        """Become the one process that may issue offers and change assignments, in place of those before."""
         async with self._connect(is_writing=True) as connection:
-            await connection.run_sync(tables.metadata.create_all)
+            await self._fence.take(connection)
 
     async def close(self) -> None:
         """Close every connection."""
@@ -53,13 +67,21 @@ class Store:
     async def reading(self) -> AsyncIterator[Transaction]:
         """Open a transaction that sees one state of the database, and must not write."""
         async with self._connect(is_writing=False) as connection:
-            yield Transaction(connection)
+            yield Transaction(connection, may_offer=False)
 
     @asynccontextmanager
     async def writing(self) -> AsyncIterator[Transaction]:
-        """Open a transaction that is committed at the end of the block, or undone if it raises."""
+        """Open a transaction that is committed at the end of the block, or undone if it raises.
+
+        FencedError, before anything is read, if another process has taken the fence since this one did.
+        """
         async with self._connect(is_writing=True) as connection:
-            yield Transaction(connection)
+            try:
+                await self._fence.require(connection)
+            except FencedError:
+                self.fenced.set()
+                raise
+            yield Transaction(connection, may_offer=self._fence.is_taken)
 
     @asynccontextmanager
     async def _connect(self, *, is_writing: bool) -> AsyncIterator[AsyncConnection]:

@@ -35,6 +35,22 @@ class Uint64(TypeDecorator[int]):
 
 metadata = MetaData()
 
+# One row: which tables these are.
+schema = Table("schema", metadata, Column("version", Integer, primary_key=True))
+
+# One row: the number of the newest process that may write; docs/architecture.md, Server.
+fence = Table("fence", metadata, Column("number", Integer, primary_key=True))
+
+# The chain of trust anchor documents, as they were signed; the first is the configured one.
+anchors = Table(
+    "anchors",
+    metadata,
+    Column("version", Uint64, primary_key=True),
+    Column("digest", LargeBinary, nullable=False),
+    Column("file", LargeBinary, nullable=False),
+    Column("imported_at_s", Integer, nullable=False),
+)
+
 releases = Table(
     "releases",
     metadata,
@@ -58,6 +74,7 @@ devices = Table(
     Column("report_y", LargeBinary, nullable=False),
     Column("assigned", LargeBinary, ForeignKey("releases.digest")),
     Column("nonce", LargeBinary),
+    Column("first_number", Integer, nullable=False),
     Column("next_number", Integer, nullable=False),
     Column("boots", Uint64),
     Column("running", Integer),
@@ -66,6 +83,12 @@ devices = Table(
     Column("last_report_boots", Uint64),
     Column("last_report_number", Uint64),
     Column("last_seen_s", Integer),
+    Column("enrolled_at_s", Integer),
+    Column("fresh_at_s", Integer),
+    Column("is_late", Boolean, nullable=False),
+    Column("flagged_at_s", Integer),
+    Column("flagged_reason", String),
+    Column("hello", LargeBinary),
 )
 
 assignments = Table(
@@ -91,8 +114,11 @@ reports = Table(
     Column("number", Uint64, nullable=False),
     Column("event", Uint64, nullable=False),
     Column("reason", Uint64, nullable=False),
+    Column("release", LargeBinary),
+    Column("digest", LargeBinary, nullable=False),
     Column("received_at_s", Integer, nullable=False),
-    UniqueConstraint("device", "boots", "number"),
+    # Not by boot count and number: after a restored flash, these come twice.
+    UniqueConstraint("device", "digest"),
 )
 
 # No foreign key: what nobody enrolled sends is counted too, under an empty name.

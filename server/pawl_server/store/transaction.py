@@ -5,14 +5,16 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Table, bindparam, delete, insert, select, update
+from sqlalchemy import Table, bindparam, delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from pawl_server.domain.changes import Changes, Outgoing, Refusal
-from pawl_server.domain.fleet import Assignment, AssignmentState, Device, Release
-from pawl_server.domain.outcomes import SignedReport
+from pawl_server.domain.fleet import OPEN_STATES, Assignment, AssignmentState, Device, Release
 from pawl_server.store import rows, tables
+from pawl_server.store.anchors import AnchorRows
+from pawl_server.store.fence import FencedError
 from pawl_server.store.groups import GroupRows
+from pawl_server.store.reports import ReportRows
 from pawl_server.store.rollouts import RolloutRows
 from pawl_server.store.tokens import TokenRows
 
@@ -34,8 +36,11 @@ class Queued:
 class Transaction:
     """What may be read and written in one transaction; made by `Store.reading` and `Store.writing`."""
 
-    def __init__(self, connection: AsyncConnection) -> None:
+    def __init__(self, connection: AsyncConnection, *, may_offer: bool) -> None:
         self._connection = connection
+        self._may_offer = may_offer
+        self.anchors = AnchorRows(connection)
+        self.reports = ReportRows(connection)
         self.groups = GroupRows(connection)
         self.rollouts = RolloutRows(connection)
         self.tokens = TokenRows(connection)
@@ -57,6 +62,20 @@ class Transaction:
         query = select(tables.assignments).join(tables.devices, is_current).where(device.id.in_(names))
         found = await self._connection.execute(query)
         return {row["device"]: rows.assignment_of(row) for row in found.mappings()}
+
+    async def every_assignment(self, names: Collection[str]) -> dict[tuple[str, bytes], Assignment]:
+        """Return all that these devices were ever assigned, by device and release."""
+        query = select(tables.assignments).where(tables.assignments.c.device.in_(names))
+        found = await self._connection.execute(query)
+        return {(row["device"], row["release"]): rows.assignment_of(row) for row in found.mappings()}
+
+    async def open_assignments(self) -> list[Assignment]:
+        """Return the current assignments that aren't settled."""
+        device, assignment = tables.devices.c, tables.assignments.c
+        is_current = (assignment.device == device.id) & (assignment.release == device.assigned)
+        query = select(tables.assignments).join(tables.devices, is_current)
+        query = query.where(assignment.state.in_([state.value for state in OPEN_STATES]))
+        return [rows.assignment_of(row) for row in (await self._connection.execute(query)).mappings()]
 
     async def assignments_of(self, release: bytes, names: Collection[str]) -> dict[str, Assignment]:
         """Return the assignments of one release to those of these devices that have one, current or not."""
@@ -80,6 +99,18 @@ class Transaction:
         column = tables.devices.c
         query = select(tables.devices).where(column.id > after).order_by(column.id).limit(limit)
         return [rows.device_of(row) for row in (await self._connection.execute(query)).mappings()]
+
+    async def newly_late(self, before_s: int, limit: int) -> list[str]:
+        """Return devices whose newest proof of freshness is older than this, and of whom that wasn't told yet."""
+        column = tables.devices.c
+        proved_s = func.coalesce(column.fresh_at_s, column.enrolled_at_s, 0)
+        query = select(column.id).where(column.is_late.is_(False), proved_s < before_s)
+        return list(await self._connection.scalars(query.order_by(column.id).limit(limit)))
+
+    async def mark_late(self, names: Collection[str]) -> None:
+        """Note that it was told of these devices that they are late."""
+        change = update(tables.devices).where(tables.devices.c.id.in_(names))
+        await self._connection.execute(change.values(is_late=True))
 
     async def releases(self) -> list[Release]:
         """Return every imported release, the newest sequence first."""
@@ -149,12 +180,14 @@ class Transaction:
         await self._connection.execute(delete(tables.outbox).where(tables.outbox.c.id.in_(ids)))
 
     async def write(self, changes: Changes, now_s: int) -> None:
-        """Write everything that a step changed."""
+        """Write everything that a step changed; FencedError if this process never took the fence."""
+        if not self._may_offer and (changes.offers or changes.assignments):
+            raise FencedError("offers and assignments are written by a process that took the fence")
         await self._update(
             tables.devices, ("id",), [rows.device_row(one) for one in changes.devices.values()]
         )
         await self._upsert_assignments(changes)
-        await self._insert(tables.reports, [_report_row(one, now_s) for one in changes.reports])
+        await self.reports.add(changes.reports, now_s)
         await self._count(changes.refusals)
         await self._put_offers(changes.offers, now_s)
 
@@ -200,17 +233,6 @@ class Transaction:
             return
         await self._connection.execute(delete(tables.outbox).where(tables.outbox.c.device.in_(offers)))
         await self._insert(tables.outbox, [_outbox_row(offer, now_s) for offer in offers.values()])
-
-
-def _report_row(report: SignedReport, now_s: int) -> dict[str, Any]:
-    return {
-        "device": report.device,
-        "boots": report.id.boots,
-        "number": report.id.number,
-        "event": report.event,
-        "reason": report.reason,
-        "received_at_s": now_s,
-    }
 
 
 def _outbox_row(message: Outgoing, now_s: int) -> dict[str, Any]:

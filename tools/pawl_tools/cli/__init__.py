@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from pawl_tools.cli import device, fleet, group, keys, provision, release, rollout, server, trust
+from pawl_tools.cli import device, fleet, group, keys, policy, provision, release, rollout, server, trust
 from pawl_tools.errors import ToolError
 
 app = typer.Typer(
@@ -25,6 +25,7 @@ fleet.add_to(device.app, release.app)
 app.command("pack")(release.pack)
 app.command("verify")(release.verify)
 app.command("provision")(provision.provision)
+app.command("policy")(policy.policy)
 app.command("demo")(device.demo)
 
 

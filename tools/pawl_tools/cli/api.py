@@ -2,6 +2,7 @@
 
 import json as json_format
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -29,6 +30,16 @@ def path(*parts: str) -> str:
         if "/" in part or part in {"", ".", ".."}:
             raise ToolError(f"{part!r} is no name of anything: names have a-z, 0-9, . and -")
     return "".join("/" + quote(part, safe="") for part in parts)
+
+
+def time_text(seconds: int | None) -> str:
+    """Return a time for people; one that no calendar has, as the number that it is."""
+    if seconds is None:
+        return ""
+    try:
+        return datetime.fromtimestamp(seconds, tz=UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+    except (ValueError, OverflowError, OSError):
+        return str(seconds)
 
 
 def print_json(value: object) -> None:

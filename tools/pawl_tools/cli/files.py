@@ -9,6 +9,7 @@ import typer
 from pawl_tools.errors import ToolError
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON")]
+From = Annotated[Path | None, typer.Option("--from", help="Anchor file of the version before")]
 FILE_MAX_BYTES = 64 * 1024 * 1024
 
 
@@ -33,6 +34,11 @@ def write(path: Path, content: bytes) -> None:
         raise ToolError(f"cannot write {path}: {error.strerror}") from None
 
 
+def disagreements(release: Path) -> Path:
+    """Return where a case is kept about which the judges differ: beside the release."""
+    return release.with_name(release.name + ".disagreements")
+
+
 def show(facts: dict[str, object], *, as_json: bool) -> None:
     """Print facts as JSON, or as aligned lines."""
     if as_json:
@@ -47,3 +53,8 @@ def show(facts: dict[str, object], *, as_json: bool) -> None:
 def done(text: str, facts: dict[str, object], *, as_json: bool) -> None:
     """Print what was made: a line for people, or its facts as JSON."""
     print(json.dumps(facts, indent=2) if as_json else text)
+
+
+def tell(title: str, lines: list[str]) -> None:
+    """Print a title and indented lines under it."""
+    print("\n".join([title, *(f"  {line}" for line in lines)]))

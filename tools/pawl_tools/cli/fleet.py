@@ -1,6 +1,5 @@
 """`pawl device list|show|enroll` and `pawl release import|list`: what the fleet server knows of both."""
 
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -34,7 +33,7 @@ def list_devices(*, json: Json = False) -> None:
     if json:
         api.print_json(found)
         return
-    columns = ("device", "slot", "confirmed", "release", "state", "last seen")
+    columns = ("device", "slot", "confirmed", "release", "state", "last seen", "notes")
     api.print_table(columns, [_line_of(device) for device in found])
 
 
@@ -46,7 +45,8 @@ def _line_of(device: dict[str, Any]) -> list[str]:
         _short(device["confirmed"] or ""),
         _short(assignment["release"]),
         assignment["state"],
-        _time(device["last_seen_s"]),
+        api.time_text(device["last_seen_s"]),
+        ", ".join([*(["late"] if device["late"] else []), *(["flagged"] if device["flagged"] else [])]),
     ]
 
 
@@ -55,19 +55,48 @@ def show_device(
     *,
     json: Json = False,
 ) -> None:
-    """Show a device: what it runs, what it was assigned, and what was refused of it."""
+    """Show a device: what it runs, what it was assigned, what it proved, what it claims, and what was refused of it."""
     with api.connect() as fleet:
         facts = fleet.get(api.path("devices", device))
     if json:
         api.print_json(facts)
         return
     assignment = facts.pop("assignment") or {}
-    refusals = facts.pop("refusals")
-    facts["last_seen_s"] = _time(facts["last_seen_s"])
+    refusals, reports, claims = facts.pop("refusals"), facts.pop("reports"), facts.pop("claims")
+    flag = facts.pop("flagged")
+    for name in ("last_seen_s", "fresh_at_s"):
+        facts[name] = api.time_text(facts[name])
     lines = {name.removesuffix("_s").replace("_", " "): value for name, value in facts.items()}
     lines |= {f"assigned {name}": value for name, value in assignment.items()}
-    lines |= {f"refused {one['where']}": f"{one['reason']}, {one['count']} times" for one in refusals}
+    if flag is not None:
+        lines["flagged"] = f"{flag['reason']}, {api.time_text(flag['at_s'])}"
+    lines |= {f"refused {one['where']} {one['reason']}": f"{one['count']} times" for one in refusals}
+    lines |= {f"report {one['boots']}.{one['number']}": _report_line(one) for one in reports}
+    lines |= _claim_lines(claims) if claims else {}
     files.show({name: "" if value is None else value for name, value in lines.items()}, as_json=False)
+
+
+def _report_line(report: dict[str, Any]) -> str:
+    of = f" of {_short(report['release'])}" if report["release"] else ""
+    return f"{report['event']}{of}: {report['reason']}, {api.time_text(report['received_at_s'])}"
+
+
+def _claim_lines(claims: dict[str, Any]) -> dict[str, object]:
+    """Return what the device says of itself: nobody signed it."""
+    lines: dict[str, object] = {
+        # Anybody may have written it: nothing that a terminal would obey.
+        "claims (unsigned) agent": ascii(claims["agent"])[1:-1],
+        "claims (unsigned) anchor": f"version {claims['anchor_version']}, {_short(claims['anchor_digest'])}",
+        "claims (unsigned) time floor": api.time_text(claims["time_floor_s"]),
+    }
+    for name, slot in zip("AB", claims["slots"], strict=False):
+        lines[f"claims (unsigned) slot {name}"] = f"{slot['state']} {_short(slot['release'] or '')}".strip()
+    for one in claims["failed"]:
+        attempts = f"{one['attempts']} attempts, {one['reason']}"
+        lines[f"claims (unsigned) failed {_short(one['release'])}"] = attempts
+    for reason, count in claims["refusals"].items():
+        lines[f"claims (unsigned) refused {reason}"] = f"{count} times"
+    return lines
 
 
 def enroll(
@@ -119,13 +148,9 @@ def list_releases(*, json: Json = False) -> None:
         return
     columns = ("digest", "version", "epoch", "sequence", "bytes", "imported")
     names = ("digest", "version", "epoch", "sequence", "image_bytes")
-    rows = [[*(str(one[name]) for name in names), _time(one["imported_at_s"])] for one in found]
+    rows = [[*(str(one[name]) for name in names), api.time_text(one["imported_at_s"])] for one in found]
     api.print_table(columns, rows)
 
 
 def _short(digest: str) -> str:
     return digest[:8]
-
-
-def _time(seconds: int | None) -> str:
-    return "" if seconds is None else datetime.fromtimestamp(seconds, tz=UTC).strftime("%Y-%m-%d %H:%M:%SZ")

@@ -7,60 +7,34 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from pawl_tools.cli import files
-from pawl_tools.errors import ToolError
+from pawl_tools.cli import files, signing
 
 if TYPE_CHECKING:
     from pawl.errors import PawlError
 
 app = typer.Typer(help="Signed releases.", no_args_is_help=True)
+app.command()(signing.sign)
+app.command()(signing.recover)
 
 _COUNTER_MAX = 2**32
 
 
 def pack(
-    folder: Annotated[Path, typer.Argument(help="Application: a folder with main.py")],
+    folder: Annotated[
+        Path, typer.Argument(help="Application: a folder with main.py; with --data any folder")
+    ],
     out: Annotated[Path, typer.Option("--out", "-o", help="Where the ROMFS image goes")],
     *,
+    data: Annotated[bool, typer.Option("--data", help="Pack read-only data, mounted at /data")] = False,
     json: files.Json = False,
 ) -> None:
     """Compile an application and pack it into a ROMFS image; the same folder gives the same bytes."""
     from pawl_tools import pack as packing
     from pawl_tools import toolchain
 
-    image = packing.pack_application(folder, toolchain.find())
+    image = (packing.pack if data else packing.pack_application)(folder, toolchain.find())
     files.write(out, image)
     files.done(f"{out}: {len(image)} bytes", {"file": str(out), "bytes": len(image)}, as_json=json)
-
-
-@app.command()
-def sign(
-    image: Annotated[Path, typer.Argument(help="Image that `pawl pack` made")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Where the release (*.pawl) goes")],
-    key: Annotated[list[Path], typer.Option(help="Private release key; repeat for several signatures")],
-    sequence: Annotated[int, typer.Option(help="Counter within the epoch: higher than any release before")],
-    version: Annotated[str, typer.Option(help="Version for people, such as 1.4.0")],
-    vendor: Annotated[str, typer.Option(help="Vendor's domain name, or a UUID")],
-    device_class: Annotated[str, typer.Option("--class", help="Device class within the vendor, or a UUID")],
-    epoch: Annotated[int, typer.Option(help="Epoch: raising it stops every release before")] = 0,
-    *,
-    json: files.Json = False,
-) -> None:
-    """Sign an image as a release; the same input gives the same bytes."""
-    from pawl_tools import identifiers, keys, release
-
-    if not 0 <= sequence < _COUNTER_MAX or not 0 <= epoch < _COUNTER_MAX:
-        raise ToolError("--sequence and --epoch each fit 32 bits")
-    vendor_id = identifiers.vendor_id(vendor)
-    statement = release.Statement(
-        sequence=epoch << 32 | sequence,
-        version=release.parse_version(version),
-        vendor=vendor_id,
-        device_class=identifiers.class_id(vendor_id, device_class),
-    )
-    bundle = release.build(files.read(image), statement, [keys.FileSigner(path) for path in key])
-    files.write(out, bundle)
-    files.done(f"{out}: {len(bundle)} bytes", {"file": str(out), "bytes": len(bundle)}, as_json=json)
 
 
 @app.command()
@@ -70,30 +44,9 @@ def show(
     json: files.Json = False,
 ) -> None:
     """Print what a release says of itself. Checks no signature: `pawl verify` does."""
-    from pawl import suit
-    from pawl.errors import PawlError
-    from pawl.index import b64u
-    from pawl.names import reason_name
+    from pawl_tools import description
 
-    try:
-        envelope = suit.Envelope(files.read(path))
-        manifest = suit.Manifest(envelope.manifest)
-    except PawlError as error:
-        raise ToolError(f"{path} is not a release: {reason_name(error.code)} ({error.detail})") from None
-    vendor, device_class = suit.identity_of(manifest)
-    facts: dict[str, object] = {
-        "digest": b64u(envelope.digest),
-        "epoch": manifest.sequence_number >> 32,
-        "sequence": manifest.sequence_number % _COUNTER_MAX,
-        "version": ".".join(str(number) for number in manifest.version),
-        "vendor": vendor.hex(),
-        "class": device_class.hex(),
-        "image bytes": manifest.image.size,
-        "image digest": b64u(manifest.image.digest),
-        "signatures": len(envelope.blocks),
-        "members": sorted(envelope.payloads),
-    }
-    files.show(facts, as_json=json)
+    files.show(description.describe(files.read(path), str(path)), as_json=json)
 
 
 def verify(
@@ -110,24 +63,27 @@ def verify(
     *,
     json: files.Json = False,
 ) -> None:
-    """Run the device's verifier: exit 0 accepted, 1 refused (with the reason), 2 unusable arguments or files."""
+    """Run the device's verifier and the second reader: exit 0 accepted, 1 refused (with the reason), 2 unusable arguments or files."""
     from pawl.errors import PawlError
     from pawl.index import b64u
-    from pawl_tools import trust as trusting
-    from pawl_tools import verification
+    from pawl_server.judges import DisagreementError
+    from pawl_tools import read_back, verification
 
     device = verification.DeviceState.parse(installed_sequence, epoch, vendor, device_class)
-    anchor = trusting.load(files.read(trust))
+    judges = read_back.judges_of(files.read(trust), files.disagreements(release))
     try:
-        accepted = verification.judge(files.read(release), anchor, device)
+        accepted = verification.judge(files.read(release), judges, device)
     except PawlError as error:
         _refuse(error, as_json=json)
+    except DisagreementError as error:
+        raise read_back.alarm(error) from None
     facts: dict[str, object] = {
         "accepted": True,
         "digest": b64u(accepted.digest),
         "epoch": accepted.sequence >> 32,
         "sequence": accepted.sequence % _COUNTER_MAX,
         "version": ".".join(str(number) for number in accepted.version),
+        "role": accepted.role,
         "image bytes": accepted.size,
     }
     files.show(facts, as_json=json)

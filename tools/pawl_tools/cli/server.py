@@ -1,4 +1,4 @@
-"""`pawl server`: makes a fleet server's folder, runs it, and makes access tokens."""
+"""`pawl server`: makes a fleet server's folder, runs it, makes access tokens, and imports trust anchors."""
 
 import sys
 from pathlib import Path
@@ -6,12 +6,16 @@ from typing import Annotated
 
 import typer
 
-from pawl_tools.cli import files
+from pawl_tools.cli import api, files
 from pawl_tools.errors import RefusedError, ToolError
 
 app = typer.Typer(help="The fleet server.", no_args_is_help=True)
 tokens = typer.Typer(help="Access tokens of the fleet server.", no_args_is_help=True)
 app.add_typer(tokens, name="token")
+anchors = typer.Typer(
+    help="The chain of trust anchors that the running server goes by.", no_args_is_help=True
+)
+app.add_typer(anchors, name="anchors")
 
 _Folder = Annotated[Path, typer.Argument(help="The server's folder")]
 
@@ -24,6 +28,11 @@ def _server() -> None:
 @tokens.callback()
 def _tokens() -> None:
     """Access tokens of the fleet server."""
+
+
+@anchors.callback()
+def _anchors() -> None:
+    """The chain of trust anchors that the running server goes by."""
 
 
 def _require_extra() -> None:
@@ -86,6 +95,34 @@ def run(folder: _Folder) -> None:
         raise ToolError(str(error)) from None
 
 
+@anchors.command("add")
+def add_anchor(
+    trust: Annotated[Path, typer.Argument(help="Trust anchor file: the version after the newest one")],
+    *,
+    json: api.Json = False,
+) -> None:
+    """Let the server go by the next trust anchor: it is published for devices to walk to, and never withdrawn."""
+    content = files.read(trust)
+    with api.connect() as fleet:
+        added = fleet.upload("/anchors", content)
+    if json:
+        api.print_json(added)
+        return
+    print(f"trust anchor {added['version']} is in force: {added['digest']}")
+
+
+@anchors.command("list")
+def list_anchors(*, json: api.Json = False) -> None:
+    """List the trust anchors, the oldest first; the last one is in force."""
+    with api.connect() as fleet:
+        found = fleet.get("/anchors")["anchors"]
+    if json:
+        api.print_json(found)
+        return
+    rows = [[str(one["version"]), one["digest"], api.time_text(one["imported_at_s"])] for one in found]
+    api.print_table(("version", "digest", "imported"), rows)
+
+
 @tokens.command("new")
 def new_token(
     name: Annotated[str, typer.Argument(help="Whose token: a-z, 0-9 and -")],
@@ -97,13 +134,13 @@ def new_token(
 
     from pawl_server import configuration
     from pawl_server.errors import InvalidError
-    from pawl_server.store import ConflictError
+    from pawl_server.store import ConflictError, SchemaError
     from pawl_tools import server_init
 
     try:
         database = configuration.load(folder).server.database
         print(asyncio.run(server_init.make_token(database, name)))
-    except (configuration.ConfigurationError, InvalidError) as error:
+    except (configuration.ConfigurationError, InvalidError, SchemaError) as error:
         raise ToolError(str(error)) from None
     except ConflictError as error:
         raise RefusedError(str(error)) from None

@@ -58,11 +58,11 @@ class Thief:
             envelope = flipped(envelope, envelope.index(bytes(release.envelope.manifest)) + 20)
         contents = [
             (topics.release(release.envelope.digest), envelope, True),
-            (topics.index(release.index_digest), bytes(release.index_bytes), True),
+            *((topics.index(part.digest), bytes(part.index_bytes), True) for part in release.contents),
         ]
-        for variant, number, payload in release.blocks():
+        for listing, variant, number, payload in release.blocks():
             content = flipped(bytes(payload), 100) if spoil == "block" and number == 0 else bytes(payload)
-            contents.append((topics.block(release.index_digest, variant.number, number), content, True))
+            contents.append((topics.block(listing, variant.number, number), content, True))
         await self._site.publish_as_attacker(contents)
         return bytes(release.envelope.digest)
 

@@ -5,7 +5,7 @@ from pawl.compat import const
 ERASE_BYTES = const(4096)
 PROGRAM_BYTES = const(32)
 RESET_EXIT_CODE = const(75)  # what the launcher takes for a reset
-FLASH_BYTES = const(0x110000)
+FLASH_BYTES = const(0x160000)
 
 # name: (start, size) in bytes
 REGIONS = {
@@ -21,4 +21,9 @@ REGIONS = {
     "identity_b": (0xD000, 0x3000),
     "image_a": (0x10000, 0x80000),
     "image_b": (0x90000, 0x80000),
+    "data_a": (0x110000, 0x20000),
+    "data_b": (0x130000, 0x20000),
+    "quarantine": (0x150000, 0x2000),
+    "clock": (0x152000, 0x2000),
+    "log": (0x154000, 0x2000),
 }

@@ -5,7 +5,7 @@ import gc
 import sys
 import vfs
 
-from pawl import boot, codes, p256
+from pawl import boot, codes, health, p256
 from pawl.agent import Agent
 from pawl.bootloader import Bootloader
 from pawl.compat import const
@@ -54,15 +54,18 @@ def _count_boot(port, counter):
 
 
 def _mount(candidate):
-    """Mount exactly the verified bytes of a slot at /app, behind the agent on the path."""
-    size = candidate.manifest.image.size
-    vfs.mount(vfs.VfsRom(candidate.slot.image.view(0, size)), "/app")
+    """Mount exactly the verified bytes of a slot at /app, behind the agent on the path, and its data at /data."""
+    slot = candidate.slot
+    for image in candidate.manifest.images(slot.name):
+        mapped = slot.region(image.component).view(0, image.size)
+        vfs.mount(vfs.VfsRom(mapped), "/" + image.component.decode())
     sys.path.append("/app")
     return "main"
 
 
 async def _main(port, loader, decision, counter, name):
     application = Application(port, name)
+    loader.is_authorised = health.is_authorised
     agent = Agent(port, loader, decision, counter, application.check_health)
     await asyncio.gather(_feed(port), application.run(), agent.run(), application.note_well(counter))
 

@@ -1,15 +1,18 @@
 """TLS connection of the unix port as a stream adapter; MicroPython only (`tls` is its C module).
 
-Refuses to connect without checking chain and server name: there is no switch. TLS 1.2 at least, P-256 certificates
-and keys in DER. Every fault is a TransportError that names the cause and the next step.
+`connect` refuses to connect without checking chain and server name: there is no switch. What is reached without that
+check comes out of another function, as an AnchorSession, which can read anchors and nothing else. TLS 1.2 at least,
+P-256 certificates and keys in DER. Every fault is a TransportError that names the cause and the next step.
 
     stream = await connect("10.0.0.2", 8883, "updates.example", [ca], certificate, key, 20)
+    session = await connect_anchors("10.0.0.2", 8884, make_client, 20)
 """
 
 import asyncio
 import tls
 
 from pawl import codes
+from pawl.anchor_session import AnchorSession
 from pawl.errors import TransportError
 
 _FAULTS = (OSError, ValueError, EOFError)
@@ -43,7 +46,21 @@ async def connect(host, port, server_name, ca_der, cert_der, key_der, timeout_s)
     out of the first `drain`. The name is looked up by the system, which blocks and isn't bounded by `timeout_s`.
     Raises TransportError: REASON_LINK_TLS if the other side isn't trusted or doesn't trust us, else REASON_LINK_LOST.
     """
-    context = _context(ca_der, cert_der, key_der)
+    return await _dial(_context(ca_der, cert_der, key_der), host, port, server_name, timeout_s)
+
+
+async def connect_anchors(host, port, make_client, timeout_s):
+    """Return an AnchorSession over TLS that checks nobody and shows no certificate: anchors authenticate themselves.
+
+    `make_client(stream, on_message)` makes its MQTT client. Raises TransportError.
+    """
+    context = tls.SSLContext(tls.PROTOCOL_TLS_CLIENT)
+    context.verify_mode = tls.CERT_NONE  # pyright: ignore[reportAttributeAccessIssue] (the stubs lack it)
+    stream = await _dial(context, host, port, None, timeout_s)
+    return AnchorSession(lambda on_message: make_client(stream, on_message))
+
+
+async def _dial(context, host, port, server_name, timeout_s):
     try:
         return await asyncio.wait_for(_open(context, host, port, server_name), timeout_s)
     except asyncio.TimeoutError:

@@ -7,11 +7,13 @@ import time
 from pawl import codes, mqtt, p256
 from pawl.compat import const
 from pawl.errors import TransportError
+from pawl.index import b64u
 from pawl.ports.unix import layout, net
 
 _KEEPALIVE_S = const(60)
 _PACKET_MAX_BYTES = const(20480)
 _CONNECT_TIMEOUT_S = const(20)
+_NAME_BYTES = const(15)
 
 
 class Port:
@@ -52,6 +54,15 @@ class Port:
             return mqtt.Client(stream, identity.device, _KEEPALIVE_S, self._buffer, on_message, time.ticks_ms)
 
         return make_client
+
+    async def connect_anchors(self, identity):
+        """Return an anchor session under a name of one use: nobody can take its place by knowing the device's."""
+        name = b64u(os.urandom(_NAME_BYTES))
+
+        def make_client(stream, on_message):
+            return mqtt.Client(stream, name, _KEEPALIVE_S, self._buffer, on_message, time.ticks_ms)
+
+        return await net.connect_anchors(identity.host, identity.anchor_port, make_client, _CONNECT_TIMEOUT_S)
 
     def reset(self):
         """Reset the board: the launcher starts it again."""

@@ -1,0 +1,46 @@
+"""The blocks of one image on their way into a slot: each is checked before it reaches it, and fetched once.
+
+A download that was cut goes on where it stopped, because what is in the slot is compared with the index, not with
+notes about it.
+"""
+
+from pawl import codes, index, topics
+from pawl.session import WINDOW
+
+
+class Download:
+    """One image of a manifest, for one slot; `note_block()` is called for each block that was written."""
+
+    def __init__(self, slot, image, note_block):
+        self.note_block = note_block
+        self.slot = slot
+        self.image = image
+        self.region = slot.region(image.component)
+        self.digest = index.digest_of(image.uri)
+
+    async def fetch(self, session, report_progress, done, total):
+        """Fetch the index, then what the slot lacks; `done` of `total` blocks were there before."""
+        raw = await session.fetch_one(topics.index(self.digest), codes.INDEX_MAX_BYTES)
+        listing = index.read(raw, self.image.uri, self.image.size)
+        missing = [number for number in range(listing.blocks) if not self._has(listing, number)]
+        done += listing.blocks - len(missing)
+        for at in range(0, len(missing), WINDOW):
+            report_progress(done + at, total)
+            await session.fetch(
+                [
+                    (topics.block(self.digest, listing.best.number, number), self._writer(listing, number))
+                    for number in missing[at : at + WINDOW]
+                ]
+            )
+
+    def _has(self, listing, number):
+        stored = self.region.view(number * codes.BLOCK_BYTES, listing.block_size(number))
+        return listing.is_block(number, stored)
+
+    def _writer(self, listing, number):
+        def write(payload):
+            block = listing.decode(listing.best, number, payload)
+            self.slot.write_block(number * codes.BLOCK_BYTES, block, self.image.component)
+            self.note_block()
+
+        return write

@@ -1,0 +1,80 @@
+"""What the attacks did, as one table: each test records what refused it and what it left behind, and can't forget to."""
+
+from dataclasses import dataclass, field
+from dataclasses import replace as changed_in
+
+from pawl.names import reason_name
+
+NAMED = frozenset(
+    [f"T{number:02}" for number in range(1, 34)] + [f"T{number}" for number in (39, 40, 41, 42, 50)]
+)
+
+
+@dataclass(kw_only=True)
+class Row:
+    """One attack of one test; `refused` and the state are asserted where they are recorded."""
+
+    id: str
+    attack: str
+    node: str
+    reasons: list[str] = field(default_factory=list)
+    state: str = ""
+    is_failed: bool = False
+
+    def refused(self, found, wanted):
+        """Assert that the attack was refused for this reason, a code of the device or a name of the server."""
+        assert _named(found) == _named(wanted)
+        self._add(_named(wanted))
+
+    def failed(self, found, wanted, what):
+        """Assert a fact that isn't a reason code, and record it in words."""
+        assert found == wanted, what
+        self._add(what)
+
+    def _add(self, words):
+        if words not in self.reasons:
+            self.reasons.append(words)
+
+    def unchanged(self, before, after):
+        """Assert that nothing moved."""
+        assert before.differences(after) == set()
+        self.state = self.state or "yes"
+
+    def changed(self, before, after, words, **wanted):
+        """Assert that exactly these fields moved, to exactly these values."""
+        assert after == changed_in(before, **wanted), before.differences(after)
+        assert before != after, "nothing moved: say `unchanged`"
+        self.state = words
+
+    def kept(self, before, after, words="yes"):
+        """Assert that any two values are equal: state that isn't a device's flash."""
+        assert before == after
+        self.state = words
+
+    def pure(self):
+        """Say that what was asked holds no state at all."""
+        self.state = "yes (pure)"
+
+    @property
+    def is_complete(self):
+        """Whether the test said what refused the attack and what it left behind."""
+        return bool(self.reasons and self.state)
+
+
+def _named(reason):
+    return reason_name(reason) if isinstance(reason, int) else str(reason)
+
+
+def lines(rows):
+    """Return the table as lines of text, sorted by id."""
+    table = [("id", "attack", "refused with", "state unchanged")]
+    table += [(row.id, row.attack, ", ".join(row.reasons), row.state) for row in _sorted(rows)]
+    widths = [max(len(line[column]) for line in table) for column in range(3)]
+    return [
+        "  ".join([*(text.ljust(width) for text, width in zip(line, widths, strict=False)), line[3]])
+        for line in table
+    ]
+
+
+def _sorted(rows):
+    return sorted(rows, key=lambda row: (row.id, row.node))

@@ -1,0 +1,223 @@
+"""The device under attack: the real agent on flash in memory, in a time that jumps from timer to timer.
+
+A `Target` is the world of the device tests with three things of its own: the host's signature check (the same rules,
+faster), a clock in which days of uptime pass in milliseconds, and a snapshot of everything that an attack must not move.
+"""
+
+import asyncio
+import functools
+import random
+from dataclasses import dataclass, fields
+
+import factory
+from board import FLASH_BYTES, REGIONS, SECTOR, Board
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
+from simulator import Port, ResetError, World
+
+from pawl import codes, messages, topics
+from pawl.agent import Agent
+from pawl.bootloader import Bootloader
+from pawl.compat import sha256
+from pawl.errors import TransportError
+from pawl.flash import MemoryFlash
+from pawl.ports.host.verifier import verify
+from pawl.storage import Storage
+
+_TICKS_PERIOD = 1 << 30  # of MicroPython's ticks_ms: 12 days
+_SLOT_REGIONS = (("page_a", "envelope_a", "image_a"), ("page_b", "envelope_b", "image_b"))
+_STATES = ("empty", "written", "pending", "trial", "confirmed", "failed")
+DAY_S = 86400
+
+# Test keys sign deterministically, and this folder has the same releases signed a thousand times.
+factory.TestKey.sign = functools.cache(factory.TestKey.sign)
+
+
+class InstantLoop(asyncio.SelectorEventLoop):
+    """An event loop whose clock jumps to the next timer, because nothing here waits for the outside."""
+
+    def __init__(self):
+        super().__init__()
+        self.now_s = 0.0
+        self._look = self._selector.select
+        self._selector.select = self._jump
+
+    def time(self):
+        return self.now_s
+
+    def _jump(self, timeout=None):
+        assert timeout is not None, "everybody waits for ever"
+        self.now_s += timeout
+        return self._look(0)
+
+
+class TargetPort(Port):
+    """A port in the loop's time, with ticks that wrap as MicroPython's do, and a network that may be down."""
+
+    def __init__(self, broker):
+        super().__init__(broker)
+        self.loop = None
+        self.chance = random.Random(1)
+        self.link_fault = None  # a reason code: connecting fails with it
+        self.attempts = 0
+
+    def random(self, count):
+        return self.chance.randbytes(count)
+
+    def sign(self, secret, message):
+        """Sign with the host's library."""
+        private = ec.derive_private_key(int.from_bytes(secret), ec.SECP256R1())
+        r, s = decode_dss_signature(private.sign(message, ec.ECDSA(hashes.SHA256())))
+        return r.to_bytes(32) + s.to_bytes(32)
+
+    def ticks_ms(self):
+        return int(self.loop.now_s * 1000) % _TICKS_PERIOD
+
+    def ticks_diff(self, one, other):
+        half = _TICKS_PERIOD // 2
+        return (one - other + half) % _TICKS_PERIOD - half
+
+    async def connect(self, identity, anchor):
+        self.attempts += 1
+        if self.link_fault is not None:
+            raise TransportError(self.link_fault, "the network is down")
+        return await super().connect(identity, anchor)
+
+
+class TargetBoard(Board):
+    """A board that checks signatures with the host's library."""
+
+    def boot(self):
+        self.counter = self.storage.boot_counter()
+        self.counter.step()
+        loader = Bootloader(self.storage, verify)
+        return loader, loader.settle(self.counter.is_unwell())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Snapshot:
+    """What an attack must not move; slots as (state, digest, trials, reason), `runs` as the next boot decides."""
+
+    slot_a: tuple
+    slot_b: tuple
+    runs: str
+    running_bytes: bytes
+    ratchet: tuple
+    anchor: tuple
+
+    def differences(self, other):
+        """Return the names of the fields that differ."""
+        return {one.name for one in fields(self) if getattr(self, one.name) != getattr(other, one.name)}
+
+
+def snapshot(flash):
+    """Return the Snapshot of a flash; a boot is tried on a copy of it."""
+    copy = MemoryFlash(FLASH_BYTES, SECTOR, 32)
+    copy.store[:] = flash.store
+    storage = Storage(copy, REGIONS)
+    statuses = [slot.status() for slot in storage.slots]
+    reading = storage.ratchet().reading
+    accepted = reading.roles.get(codes.IMAGE_APP)
+    content = bytes(copy.store)
+    decision = Bootloader(storage, verify).settle(is_unwell=False)
+    return Snapshot(
+        slot_a=_told(statuses[0]),
+        slot_b=_told(statuses[1]),
+        runs="recovery" if decision.slot is None else "AB"[decision.slot],
+        running_bytes=b"" if decision.slot is None else _slot_digest(content, decision.slot),
+        ratchet=(accepted.sequence, accepted.digest, accepted.version) if accepted else (),
+        anchor=reading.anchor or (),
+    )
+
+
+def _told(status):
+    return (_STATES[status.state], status.digest, status.trials, status.reason)
+
+
+def _slot_digest(content, name):
+    spans = [REGIONS[region] for region in _SLOT_REGIONS[name]]
+    return sha256(b"".join([content[start : start + size] for start, size in spans]))
+
+
+class Target(World):
+    """A device that runs release 1 out of slot A, has said hello before, and keeps what it said from now on."""
+
+    def __init__(self, board=None):
+        super().__init__()
+        self.board = board or TargetBoard()
+        self.anchor = factory.trust.load(self.board.anchor_file, verify)
+        self.port = TargetPort(self.broker)
+        self.run()
+        self.broker.up.clear()
+        self.broker.fetched.clear()
+
+    def snapshot(self):
+        """Return the Snapshot of its flash."""
+        return snapshot(self.board.flash)
+
+    def run(self, timeout_s=120):
+        """Boot and run the agent in its own time; return the Bootloader."""
+        with asyncio.Runner(loop_factory=InstantLoop) as runner:
+            self.port.loop = runner.get_loop()
+            loader, decision = self.board.boot()
+            self.agent = Agent(self.port, loader, decision, self.board.counter, self.check_health)
+            self.is_reset = runner.run(self._run(timeout_s))
+        return loader
+
+    async def _run(self, timeout_s):
+        try:
+            await asyncio.wait_for(self.agent.run(), timeout_s)
+        except TimeoutError:
+            return False
+        except ResetError:
+            return True
+        return False
+
+    def refusal(self, timeout_s=120):
+        """Run, and return the one reason that was counted; a device that resets has been talked into something."""
+        self.run(timeout_s)
+        assert not self.is_reset, "the device reset itself: it took what it was offered"
+        (reason,) = self.agent.refusals
+        return reason
+
+    def reports(self):
+        """Return what the device reported, as (event, reason), checked under its key."""
+        opened = [
+            messages.open_report(raw, factory.STRANGER.key, verify)
+            for kind, raw in self.broker.up
+            if kind == "report"
+        ]
+        return [(report.event, report.reason) for report in opened]
+
+    def reported_refusals(self):
+        """Return the reasons of the signed reports `refused`."""
+        return [reason for event, reason in self.reports() if event == codes.EVENT_REFUSED]
+
+    def installs(self):
+        """Download, reset, trial, confirm: return whether what the director wants runs confirmed in the end."""
+        self.run()
+        if not self.is_reset:
+            return False
+        self.run()
+        accepted = self.board.storage.ratchet().reading.roles[codes.IMAGE_APP]
+        return not self.is_reset and accepted.digest == self.wanted
+
+    def spoil(self, topic, change):
+        """Let the broker hand out something else than was published."""
+        self.broker.retained[topic] = change(bytearray(self.broker.retained[topic]))
+
+    def topics_of(self, digest, blocks=2):
+        """Return the topics (release, index, [block, ...]) of what was published last."""
+        index = next(topic for topic in reversed(list(self.broker.retained)) if topic.endswith("/i"))
+        return topics.release(digest), index, [f"{index[:-1]}0/{number}" for number in range(blocks)]
+
+
+def flipped(place):
+    """Return a change that flips one bit."""
+
+    def change(content):
+        content[place] ^= 1
+        return bytes(content)
+
+    return change
