@@ -95,6 +95,8 @@ class Life:
         self.witness.note_confirmed(_FACTORY.digest, 0)
         self.flash.watch = self.witness.watch
         self._told = 0
+        self.want(_FACTORY)
+        self.director.wanted = None
 
     def terms(self):
         """Return the Terms of the anchor in force, or None in row 1."""
