@@ -1,20 +1,26 @@
 """The director of a history: honest, silent, or lying in one of the ways that its key, or somebody else's, allows."""
 
-from collections import namedtuple
+from typing import NamedTuple
 
 import factory
-from model import DIRECTOR, digest_of
+from model import digest_of
 from signing import signer
 
 from pawl import codes, messages
 
 STRANGER = 106
-# digest: of the release that an install is asked for; key: number of the signer
-Given = namedtuple("Given", ("digest", "attempt", "key"))
 # What a thief of the director's key may say, besides `wanted` being whatever was ever signed.
 LIES = ("attempt", "hold", "none", "future", "newer-anchor")
 # What no device may follow: each must be counted.
 FORGERIES = ("stranger", "device", "nonce", "fork-anchor", "former-key", "replay")
+
+
+class Given(NamedTuple):
+    """An install that was asked for; `key` is the number of the signer."""
+
+    digest: bytes
+    attempt: int
+    key: int
 
 
 class Director:
@@ -92,6 +98,3 @@ class Director:
         if self.lie == "stranger":
             return STRANGER
         return self.former[-1] if self.lie == "former-key" and self.former else self.key
-
-
-assert DIRECTOR != STRANGER

@@ -30,10 +30,7 @@ from pawl.agent import Agent
 BOOTS_MAX = 80
 UNWELL_BOOTS = 8
 
-# The agent collects often, as a device must; what the test runner has in memory needn't be gone through each time.
-gc.freeze()
-
-_FACTORY = model.make("plain", 1, (1,), (model.RELEASE,), 5000)
+_FACTORY = model.make("plain", (1, (1,)), (model.RELEASE,), 5000)
 _X, _Y = p256.public_key(factory.STRANGER.secret)
 _REPORT_KEY = cose.Key(codes.KTY_EC2, codes.ALG_ESP256, codes.CRV_P256, _X, _Y)
 _PROVISIONED = Board(_FACTORY.raw, model.values_of(model.FIRST), flash=TornFlash(FLASH_BYTES), verify=verify)
@@ -97,6 +94,10 @@ class Life:
         self._told = 0
         self.want(_FACTORY)
         self.director.wanted = None
+        # The agent collects often, as a device must; what the test runner has in memory needn't be gone through each time.
+        gc.unfreeze()
+        gc.collect()
+        gc.freeze()
 
     def terms(self):
         """Return the Terms of the anchor in force, or None in row 1."""
@@ -153,11 +154,11 @@ class Life:
         booted = 0
         while self.now < end and booted < BOOTS_MAX:
             booted += 1
-            self._one_boot(end - self.now)
+            self.one_boot(end - self.now)
             self.now += 1
         assert booted < BOOTS_MAX, "it never came to rest"
 
-    def _one_boot(self, span_s):
+    def one_boot(self, span_s=600):
         """Boot and run until a reset, a cut, or the end of the span."""
         loop = VirtualLoop(self.now)
         self.port.loop = loop
@@ -201,14 +202,16 @@ class Life:
         self.agent = Agent(self.port, loader, decision, self.board.counter, self.check_health)
         try:
             await asyncio.wait_for(self.agent.run(), span_s)
-        except (asyncio.TimeoutError, simulator.ResetError):
+        except (TimeoutError, simulator.ResetError):
             return
 
     def _judge_boot(self, loader, decision):
         """Judge what the boot table decided."""
         witness = self.witness
         self._require_anchor(loader)
-        terms = None if loader.anchor is None else self.chain.find(loader.anchor.version, loader.anchor.digest)
+        terms = (
+            None if loader.anchor is None else self.chain.find(loader.anchor.version, loader.anchor.digest)
+        )
         assert terms or witness.rotten & {"anchor_a", "anchor_b", "ratchet"}, "row 1 without any rot"
         reading = loader.accepted.sequence
         if "ratchet" not in witness.rotten:

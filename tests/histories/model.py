@@ -3,7 +3,8 @@
 Nothing here asks the device, nor uses its judgement: keys are numbers, thresholds are counted.
 """
 
-from collections import namedtuple
+from functools import lru_cache
+from typing import NamedTuple
 
 import factory
 import templates
@@ -16,16 +17,41 @@ ROOT, DIRECTOR, RELEASE = 101, 105, 102
 RECOVERY = 107
 APP, DATA = codes.COMPONENT_APP, codes.COMPONENT_DATA
 
-KeySet = namedtuple("KeySet", ("threshold", "keys"))
-# boot, recovery_boot: former sets by which what was confirmed may still boot; barred: manifest digests
-Terms = namedtuple(
-    "Terms",
-    ("version", "expiry", "root", "directors", "release", "boot", "recovery", "recovery_boot", "barred"),
-)
-# signers: numbers of the keys that signed; images: {slot: {component: bytes}}; recovers: images; is_recovery: by its shape
-Release = namedtuple(
-    "Release", ("digest", "sequence", "version", "is_recovery", "signers", "images", "recovers", "raw")
-)
+
+class KeySet(NamedTuple):
+    """A threshold, and the numbers of the keys that count."""
+
+    threshold: int
+    keys: tuple
+
+
+class Terms(NamedTuple):
+    """What an anchor says; boot and recovery_boot are former sets by which what was confirmed may still boot."""
+
+    version: int
+    expiry: int
+    root: KeySet
+    directors: tuple
+    release: KeySet
+    boot: tuple
+    recovery: KeySet
+    recovery_boot: tuple
+    barred: tuple
+
+
+class Release(NamedTuple):
+    """What was signed, by the keys with these numbers; `images` is {slot: {component: bytes}}."""
+
+    digest: bytes
+    sequence: int
+    version: tuple
+    is_recovery: bool
+    signers: tuple
+    images: dict
+    recovers: tuple
+    raw: bytes
+
+
 EXPIRY = factory.ISSUED + 100_000_000
 FIRST = Terms(
     1,
@@ -95,6 +121,7 @@ def file_of(terms, signers):
     return factory.anchor_file(values_of(terms), [signer(number) for number in signers])
 
 
+@lru_cache
 def digest_of(terms):
     """Return the digest of the document, which anchors are known by."""
     return sha256(factory.cbor.encode(values_of(terms)))
@@ -139,8 +166,9 @@ def image_of(name, size):
     return (pattern * (size // 32 + 1))[:size]
 
 
-def make(kind, sequence, version, signers, size, recovers=()):
-    """Return a Release of a kind: plain, data, bound, recovery."""
+def make(kind, numbered, signers, size, recovers=()):
+    """Return a Release of a kind: plain, data, bound, recovery; `numbered` is its sequence number and version."""
+    sequence, version = numbered
     name = f"{kind} {sequence} {size} {signers}"
     app = image_of(name, size)
     images = {slot: {APP: app} for slot in (0, 1)}

@@ -41,7 +41,7 @@ class Office:
         if signers is None:
             signers = model.enough(head.recovery if is_recovery else head.release)
         version = (0, self.low) if is_recovery else (self.low,)
-        return model.make(kind, (epoch << EPOCH) + self.low, version, signers, size, recovers)
+        return model.make(kind, ((epoch << EPOCH) + self.low, version), signers, size, recovers)
 
     def want(self, release):
         """Give a release to the director; return it."""
@@ -110,26 +110,25 @@ class Office:
         return sum(self.life.refused[reason] for reason in _ANCHOR_REASONS)
 
     def _bad_anchor(self, kind):
+        """Return a document of this kind, or None if there can be none."""
         chain = self.life.chain
         head = chain.head
         stolen = model.KeySet(1, (106,))
-        if kind == "junk":
-            return b"junk"
-        if kind == "large":
-            return bytes(codes.ANCHOR_MAX_BYTES + 1)
-        if kind == "stranger":
-            return model.file_of(chain.following(release=stolen), (106,))
-        if kind == "former-root":
-            if not self.former_roots:
-                return None
-            former = self.former_roots[-1]
-            return model.file_of(chain.following(root=former, release=stolen), former.keys)
-        if kind == "half":
-            return model.file_of(chain.following(root=stolen), head.root.keys)
-        if kind == "gap":
-            gapped = chain.following()._replace(version=head.version + 2)
-            return model.file_of(gapped, head.root.keys)
-        return chain.files[max(1, head.version - 1)]
+        former = self.former_roots[-1] if self.former_roots else None
+        made = {
+            "junk": lambda: b"junk",
+            "large": lambda: bytes(codes.ANCHOR_MAX_BYTES + 1),
+            "stranger": lambda: model.file_of(chain.following(release=stolen), (106,)),
+            "former-root": lambda: (
+                former and model.file_of(chain.following(root=former, release=stolen), former.keys)
+            ),
+            "half": lambda: model.file_of(chain.following(root=stolen), head.root.keys),
+            "gap": lambda: model.file_of(
+                chain.following()._replace(version=head.version + 2), head.root.keys
+            ),
+            "replay": lambda: chain.files[max(1, head.version - 1)],
+        }
+        return made[kind]()
 
     def replay(self, kind, number):
         """The director's answers are forgeries for an hour: each is counted, none is followed."""

@@ -21,7 +21,7 @@ class Signer(factory.TestKey):
 
     __test__ = False
 
-    def __init__(self, number):  # ruff: ignore[super-init-not-called]  # it would compute the public key slowly
+    def __init__(self, number):  # the other one computes the public key slowly
         self.number = number
         self.secret = number.to_bytes(32, "big")
         public = _private(self.secret).public_key().public_numbers()
@@ -54,9 +54,9 @@ def sign(secret, message):
 
 def verify(key, message, signature):
     """Return whether the signature verifies: the host's primitive, asked once for the same question."""
-    return _verify(key.kty, key.alg, key.crv, key.x, key.y, bytes(message), bytes(signature))
+    return _verify((key.kty, key.alg, key.crv, key.x, key.y), bytes(message), bytes(signature))
 
 
 @lru_cache(maxsize=4096)
-def _verify(kty, alg, crv, x, y, message, signature):
-    return verifier.verify(cose.Key(kty, alg, crv, x, y), message, signature)
+def _verify(fields, message, signature):
+    return verifier.verify(cose.Key(*fields), message, signature)

@@ -1,6 +1,6 @@
 """Whole histories of one device, generated: signing, rotation, lies, cuts, failures, rot. What must hold, holds after each step.
 
-    PAWL_HISTORIES=2000 pytest tests/histories      # examples in place of the short run's; prints what they reached
+PAWL_HISTORIES=2000 pytest tests/histories      # examples in place of the short run's; prints what they reached
 """
 
 import os
@@ -46,7 +46,9 @@ class History(RuleBasedStateMachine):
         return data.draw(st.sampled_from(list(digests)))
 
     @rule(
-        kind=st.sampled_from(("plain", "data", "bound")), epoch=st.sampled_from((0, 0, 0, 0, 1, 1025)), size=SIZES
+        kind=st.sampled_from(("plain", "data", "bound")),
+        epoch=st.sampled_from((0, 0, 0, 0, 1, 1025)),
+        size=SIZES,
     )
     def sign(self, kind, epoch, size):
         self.office.want(self.office.release(kind, epoch, size))
@@ -123,7 +125,12 @@ class History(RuleBasedStateMachine):
         self.life.director.is_silent = is_silent
         self.life.is_app_healthy = is_healthy
 
-    @rule(after=st.integers(0, 60), seed=st.integers(0, 2**16), region=st.sampled_from(TORN), count=st.integers(1, 3))
+    @rule(
+        after=st.integers(0, 60),
+        seed=st.integers(0, 2**16),
+        region=st.sampled_from(TORN),
+        count=st.integers(1, 3),
+    )
     def cut(self, after, seed, region, count):
         """The power goes inside operations, anywhere or in one region."""
         for turn in range(count):

@@ -8,7 +8,7 @@ import random
 from pawl.flash import MemoryFlash
 
 
-class PowerCut(SystemExit):  # noqa: N818  # what happens, not an error; nothing in the device may catch it
+class PowerCut(SystemExit):  # what happens, not an error; nothing in the device may catch it
     """The power went."""
 
 

@@ -101,7 +101,9 @@ class Witness:
         digest = self.sound.get(slot)
         terms = self.life.terms()
         if digest == self.accepted.digest and "ratchet" not in self.rotten and terms is not None:
-            self.require(not may_run(self.accepted, terms, was_confirmed=True), "the accepted release is erased")
+            self.require(
+                not may_run(self.accepted, terms, was_confirmed=True), "the accepted release is erased"
+            )
         self.sound.pop(slot, None)
 
     def _marked(self, slot, at, data):
