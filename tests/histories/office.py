@@ -89,10 +89,13 @@ class Office:
         if digest not in head.barred:
             self.step(barred=(*head.barred, digest)[-_BARRED_MAX:])
 
-    def forge_anchor(self, kind):
-        """Put a document on the next anchor's topic that no device may follow; for an hour. Return whether it was judged."""
+    def forge_anchor(self, kind, number=0):
+        """Put a document on the next anchor's topic that no device may follow; for an hour. Return whether it was judged.
+
+        `number` says which of the former ones is replayed.
+        """
         life = self.life
-        raw = self._bad_anchor(kind)
+        raw = self._bad_anchor(kind, number)
         base = life.agent.loader.anchors.base if life.agent else None
         if raw is None or base is None or base.version != life.chain.head.version:
             return False
@@ -109,7 +112,7 @@ class Office:
     def _anchor_refusals(self):
         return sum(self.life.refused[reason] for reason in _ANCHOR_REASONS)
 
-    def _bad_anchor(self, kind):
+    def _bad_anchor(self, kind, number):
         """Return a document of this kind, or None if there can be none."""
         chain = self.life.chain
         head = chain.head
@@ -126,7 +129,7 @@ class Office:
             "gap": lambda: model.file_of(
                 chain.following()._replace(version=head.version + 2), head.root.keys
             ),
-            "replay": lambda: chain.files[max(1, head.version - 1)],
+            "replay": lambda: chain.files[1 + number % head.version],
         }
         return made[kind]()
 

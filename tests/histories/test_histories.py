@@ -31,7 +31,6 @@ class History(RuleBasedStateMachine):
         self.life = Life()
         self.office = Office(self.life)
         self.life.live(60)
-        self.steps = 0
 
     def teardown(self):
         if not hasattr(self, "life"):
@@ -93,9 +92,9 @@ class History(RuleBasedStateMachine):
         if kind != "former-key" or self.life.director.former:
             self.office.replay(kind, number)
 
-    @rule(kind=st.sampled_from(BAD_ANCHORS))
-    def forge_anchor(self, kind):
-        self.office.forge_anchor(kind)
+    @rule(kind=st.sampled_from(BAD_ANCHORS), number=st.integers(0, 100))
+    def forge_anchor(self, kind, number):
+        self.office.forge_anchor(kind, number)
 
     @rule(keeps=st.sampled_from((True, True, False)), threshold=st.integers(1, 2))
     def rotate_release(self, keeps, threshold):
