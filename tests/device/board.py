@@ -38,8 +38,9 @@ FLASH_BYTES = _at
 class Board:
     """A device with a factory release in slot A, confirmed."""
 
-    def __init__(self, factory_release=None, anchor_values=None, floor=1):
-        self.flash = MemoryFlash(FLASH_BYTES, SECTOR, 32)
+    def __init__(self, factory_release=None, anchor_values=None, floor=1, flash=None, verify=factory.verify):
+        self.verify = verify
+        self.flash = flash or MemoryFlash(FLASH_BYTES, SECTOR, 32)
         self.storage = Storage(self.flash, REGIONS)
         self.anchor_file = factory.anchor_file(anchor_values or factory.anchor_values())
         self.storage.provision(self._identity(floor), self.anchor_file)
@@ -77,7 +78,7 @@ class Board:
         """Boot: return (Bootloader, Decision)."""
         self.counter = self.storage.boot_counter()
         self.counter.step()
-        loader = Bootloader(self.storage, factory.verify)
+        loader = Bootloader(self.storage, self.verify)
         return loader, loader.settle(self.counter.is_unwell())
 
     def flip(self, region, offset):
