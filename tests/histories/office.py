@@ -32,16 +32,21 @@ class Office:
         self.next_key += count
         return model.KeySet(threshold, tuple(range(self.next_key - count, self.next_key)))
 
-    def release(self, kind, epoch_step=0, size=5000, signers=None, recovers=()):
-        """Sign a release, newer than all others; return it."""
+    def release(self, kind, epoch_step=0, size=5000, **special):
+        """Sign a release, newer than all others; return it.
+
+        `special`: other `signers`; what a recovery `recovers` from; `lowers` for an older version, as only a recovery may have.
+        """
         head = self.life.chain.head
         self.low += 1
         epoch = (self.life.witness.accepted.sequence >> EPOCH) + epoch_step
         is_recovery = kind == "recovery"
+        signers = special.get("signers")
         if signers is None:
             signers = model.enough(head.recovery if is_recovery else head.release)
-        version = (0, self.low) if is_recovery else (self.low,)
-        return model.make(kind, ((epoch << EPOCH) + self.low, version), signers, size, recovers)
+        version = (0, self.low) if is_recovery or special.get("lowers") else (self.low,)
+        numbered = ((epoch << EPOCH) + self.low, version)
+        return model.make(kind, numbered, signers, size, special.get("recovers", ()))
 
     def want(self, release):
         """Give a release to the director; return it."""

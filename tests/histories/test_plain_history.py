@@ -76,9 +76,10 @@ def test_an_unhealthy_release_reverts_and_is_quarantined(office):
     before = life.runs
     bad = office.want(office.release("plain"))
     life.is_app_healthy = False
+    life.flash.cut(0, 3, REGIONS["log"])
     life.flash.cut(0, 3, REGIONS["quarantine"])
     life.live(DAY_S)
-    assert life.flash.cuts == 1
+    assert life.flash.cuts == 2
     assert life.witness.failures == {bad.digest: 3}
     assert life.witness.events["trial"] == 9
     assert life.runs == before
@@ -113,6 +114,7 @@ def test_the_policy_refuses_by_name(office):
     refuses(office, old, codes.REASON_SEQUENCE_LOW)
     refuses(office, office.release("plain", signers=(106,)), codes.REASON_UNAUTHORISED)
     refuses(office, office.release("plain", epoch_step=1025), codes.REASON_EPOCH_JUMP)
+    refuses(office, office.release("plain", lowers=True), codes.REASON_VERSION_LOW)
     runs = life.runs
     office.recovery(names_accepted=False)
     life.live(HOUR_S)
@@ -167,6 +169,37 @@ def test_roots_and_directors_are_rotated(office):
         office.replay(kind, 0)
         assert life.events["forged offer: " + kind] == 1
     assert life.agent.loader.anchor.version == 4
+
+
+def test_cuts_inside_a_walk_lose_no_anchor(office):
+    """In either copy and in the ratchet, at each operation: never row 1, and the walk ends at the newest."""
+    life = office.life
+    for region in ("anchor_a", "anchor_b", "anchor_a", "anchor_b", "ratchet"):
+        for after in range(2 if region != "ratchet" else 1):
+            office.step()
+            life.flash.cut(after, after, REGIONS[region])
+            life.live(HOUR_S)
+            life.flash.call_off()
+            assert life.agent.loader.anchor.version == life.chain.head.version
+    assert life.flash.cuts >= 5
+    assert life.events["boot row 1"] == 0
+
+
+def test_a_cut_before_the_ratchet_is_finished_at_boot(office):
+    """R keeps a release that was confirmed, also if it is barred later."""
+    life = office.life
+    office.settle(office.release("plain"))
+    before = life.witness.accepted
+    office.want(office.release("plain"))
+    life.flash.cut(0, 1, REGIONS["ratchet"])
+    life.live(HOUR_S)
+    assert life.flash.cuts == 1
+    assert life.witness.accepted.sequence > before.sequence
+    office.bar(life.runs)
+    life.live(60)
+    life.live(60)
+    assert life.runs == before.digest
+    assert life.agent.loader.accepted.digest == life.witness.accepted.digest
 
 
 def test_a_release_on_trial_is_barred(office):
