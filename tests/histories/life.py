@@ -289,6 +289,10 @@ class Life:
             _, _, code = [reader.uint() for _ in range(3)]
             self.logged.add((code, bytes(reader.bytes()) if count > 3 else None))
 
+    def has_told(self, event, reason):
+        """Return whether a report said so."""
+        return self.events[f"report {event}.{reason}"] > 0
+
     def knows(self, digest, reason):
         """Return whether a report or the log names why a release failed."""
         if (reason, digest) in self.logged:

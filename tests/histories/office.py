@@ -54,6 +54,16 @@ class Office:
         self.life.events["signed"] += 1
         return release
 
+    def refuses(self, release, reason):
+        """Offer something for an hour: it is refused for the reason, told and counted."""
+        life = self.life
+        runs, before = life.runs, life.refused[reason]
+        self.want(release)
+        life.live(HOUR_S)
+        assert life.has_told(codes.EVENT_REFUSED, reason)
+        assert life.refused[reason] > before
+        assert life.runs == runs
+
     def recovery(self, names_accepted, size=5000):
         """Sign a recovery from what R names, or from something that never was."""
         witness = self.life.witness
