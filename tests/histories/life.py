@@ -36,6 +36,12 @@ _REPORT_KEY = cose.Key(codes.KTY_EC2, codes.ALG_ESP256, codes.CRV_P256, _X, _Y)
 _PROVISIONED = Board(_FACTORY.raw, model.values_of(model.FIRST), flash=TornFlash(FLASH_BYTES), verify=verify)
 
 
+def _ignore_cuts(loop, context):
+    """A task that a cut ended is nobody's to ask for."""
+    if not isinstance(context.get("exception"), PowerCut):
+        loop.default_exception_handler(context)
+
+
 class Port(simulator.Port):
     """Ticks of virtual time, and randomness that doesn't repeat."""
 
@@ -161,6 +167,7 @@ class Life:
     def one_boot(self, span_s=600):
         """Boot and run until a reset, a cut, or the end of the span."""
         loop = VirtualLoop(self.now)
+        loop.set_exception_handler(_ignore_cuts)
         self.port.loop = loop
         self._is_checked_in = False
         self.director.given = []
@@ -281,6 +288,10 @@ class Life:
             count = reader.array()
             _, _, code = [reader.uint() for _ in range(3)]
             self.logged.add((code, bytes(reader.bytes()) if count > 3 else None))
+
+    def has_told(self, event, reason):
+        """Return whether a report said so."""
+        return self.events[f"report {event}.{reason}"] > 0
 
     def knows(self, digest, reason):
         """Return whether a report or the log names why a release failed."""

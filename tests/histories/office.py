@@ -32,22 +32,37 @@ class Office:
         self.next_key += count
         return model.KeySet(threshold, tuple(range(self.next_key - count, self.next_key)))
 
-    def release(self, kind, epoch_step=0, size=5000, signers=None, recovers=()):
-        """Sign a release, newer than all others; return it."""
+    def release(self, kind, epoch_step=0, size=5000, **special):
+        """Sign a release, newer than all others; return it.
+
+        `special`: other `signers`; what a recovery `recovers` from; `lowers` for an older version, as only a recovery may have.
+        """
         head = self.life.chain.head
         self.low += 1
         epoch = (self.life.witness.accepted.sequence >> EPOCH) + epoch_step
         is_recovery = kind == "recovery"
+        signers = special.get("signers")
         if signers is None:
             signers = model.enough(head.recovery if is_recovery else head.release)
-        version = (0, self.low) if is_recovery else (self.low,)
-        return model.make(kind, ((epoch << EPOCH) + self.low, version), signers, size, recovers)
+        version = (0, self.low) if is_recovery or special.get("lowers") else (self.low,)
+        numbered = ((epoch << EPOCH) + self.low, version)
+        return model.make(kind, numbered, signers, size, special.get("recovers", ()))
 
     def want(self, release):
         """Give a release to the director; return it."""
         self.life.want(release)
         self.life.events["signed"] += 1
         return release
+
+    def refuses(self, release, reason):
+        """Offer something for an hour: it is refused for the reason, told and counted."""
+        life = self.life
+        runs, before = life.runs, life.refused[reason]
+        self.want(release)
+        life.live(HOUR_S)
+        assert life.has_told(codes.EVENT_REFUSED, reason)
+        assert life.refused[reason] > before
+        assert life.runs == runs
 
     def recovery(self, names_accepted, size=5000):
         """Sign a recovery from what R names, or from something that never was."""

@@ -15,7 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 from life import Life
 from office import BAD_ANCHORS, DAY_S, HOUR_S, Office
 
-EXAMPLES = int(os.environ.get("PAWL_HISTORIES", "40"))
+EXAMPLES = int(os.environ.get("PAWL_HISTORIES", "8"))
 SPANS = st.sampled_from((60, HOUR_S, DAY_S))
 SIZES = st.integers(1, 9000)
 TORN = [None, *[name for name in sorted(REGIONS) if not name.startswith("identity")]]
@@ -31,6 +31,7 @@ class History(RuleBasedStateMachine):
         self.life = Life()
         self.office = Office(self.life)
         self.life.live(60)
+        self.repaired = None  # the same one twice in a row takes long and shows nothing new
 
     def teardown(self):
         if not hasattr(self, "life"):
@@ -48,14 +49,23 @@ class History(RuleBasedStateMachine):
         kind=st.sampled_from(("plain", "data", "bound")),
         epoch=st.sampled_from((0, 0, 0, 0, 1, 1025)),
         size=SIZES,
+        lowers=st.sampled_from((False, False, False, True)),
     )
-    def sign(self, kind, epoch, size):
-        self.office.want(self.office.release(kind, epoch, size))
+    def sign(self, kind, epoch, size, lowers):
+        self.office.want(self.office.release(kind, epoch, size, lowers=lowers))
 
-    @rule(kind=st.sampled_from(("plain", "data", "bound")), size=SIZES)
-    def sign_and_install(self, kind, size):
+    @rule(
+        kind=st.sampled_from(("plain", "data", "bound")),
+        size=SIZES,
+        after=st.integers(0, 90),
+        seed=st.integers(0, 99),
+    )
+    def sign_and_install(self, kind, size, after, seed):
+        """An update in which the power goes once, somewhere or just not."""
         self.office.want(self.office.release(kind, 0, size))
+        self.life.flash.cut(after, seed)
         self.life.live(HOUR_S)
+        self.life.flash.call_off()
 
     @rule(names_accepted=st.booleans(), size=SIZES)
     def sign_a_recovery(self, names_accepted, size):
@@ -73,11 +83,13 @@ class History(RuleBasedStateMachine):
             "nearly": head.release.keys[: head.release.threshold - 1],
         }
         self.office.want(self.office.release("plain", signers=signers[by]))
+        self.life.live(HOUR_S)
 
     @rule(data=st.data())
     def want_any(self, data):
         """The director, stolen, wants any release that was ever signed."""
         self.life.director.wanted = self._any(data, self.life.releases)
+        self.life.live(HOUR_S)
 
     @rule(lie=st.sampled_from(LIES), number=st.integers(0, 4), span=SPANS)
     def lie(self, lie, number, span):
@@ -129,16 +141,38 @@ class History(RuleBasedStateMachine):
         seed=st.integers(0, 2**16),
         region=st.sampled_from(TORN),
         count=st.integers(1, 3),
+        work=st.sampled_from(("plain", "data", "anchor", "recovery", "rest")),
     )
-    def cut(self, after, seed, region, count):
-        """The power goes inside operations, anywhere or in one region."""
+    def cut(self, after, seed, region, count, work):
+        """The power goes inside operations, anywhere or in one region, while there is something to do."""
         for turn in range(count):
             span = None if region is None else REGIONS[region]
-            self.life.flash.cut(after % 6 if region else after, seed + turn, span)
+            self.life.flash.cut(after % 4 if region else after, seed + turn, span)
+        self._work(work)
+        self.life.live(HOUR_S)
+        self.life.flash.call_off()
 
-    @rule(fetches=st.integers(0, 8))
-    def lose_link(self, fetches):
+    def _work(self, work):
+        if work == "anchor":
+            self.office.step()
+        elif work == "recovery":
+            self.office.recovery(names_accepted=True)
+        elif work != "rest":
+            self.office.want(self.office.release(work))
+
+    @rule(fetches=st.integers(0, 8), work=st.sampled_from(("plain", "data", "anchor", "recovery")))
+    def lose_link(self, fetches, work):
         self.life.broker.cut_after = fetches + 1
+        self._work(work)
+        self.life.live(HOUR_S)
+
+    @rule(kind=st.sampled_from(("plain", "data", "bound")), span=SPANS)
+    def fail(self, kind, span):
+        """A release that doesn't do well."""
+        self.office.want(self.office.release(kind))
+        self.life.is_app_healthy = False
+        self.life.live(span)
+        self.life.is_app_healthy = True
 
     @rule(span=SPANS)
     def live(self, span):
@@ -160,8 +194,9 @@ class History(RuleBasedStateMachine):
         """What the accepted release holds rots; the director offers it again."""
         life = self.life
         accepted = life.witness.accepted
-        if "ratchet" in life.witness.rotten:
+        if "ratchet" in life.witness.rotten or self.repaired == accepted.digest:
             return
+        self.repaired = accepted.digest
         life.rot("image_" + "ab"[life.witness.confirmed[accepted.digest]], 0)
         self.office.make_honest()
         life.director.wanted = accepted.digest
