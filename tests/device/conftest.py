@@ -1,6 +1,6 @@
 """Runs each device test twice: pytest on CPython, and one more item per test that ran inside MicroPython.
 
-One MicroPython process runs a whole module, one module after the other, beside the tests on CPython. A test whose line is
+One MicroPython process runs a whole module, two at a time, beside the tests on CPython. A test whose line is
 missing from its output was not reached: it fails.
 """
 
@@ -98,7 +98,7 @@ def pytest_collection_finish(session):
     if session.config.option.collectonly:
         return
     modules = dict.fromkeys(item.parent for item in session.items if isinstance(item, MicroPythonItem))
-    pool = ThreadPoolExecutor(max_workers=1)
+    pool = ThreadPoolExecutor(max_workers=2)  # they wait more than they compute
     for module in modules:
         module.start(pool)
     pool.shutdown(wait=False)
