@@ -28,6 +28,7 @@ from pawl import bundle, cbor, codes, cose, messages, p256, topics
 from pawl.agent import Agent
 
 BOOTS_MAX = 80
+STORM_ODDS = 0.5  # of a cut in a boot
 UNWELL_BOOTS = 8
 
 _FACTORY = model.make("plain", (1, (1,)), (model.RELEASE,), 5000)
@@ -81,6 +82,8 @@ class Life:
         self.port = Port(self.broker)
         self.releases = {_FACTORY.digest: _FACTORY}
         self.now = 0.0
+        self.storm = None  # random numbers that say when the power goes
+        self.calm_until = 0.0  # an honest world has no storm
         self.agent = None
         self.runs = None
         self.running_slot = None
@@ -165,7 +168,10 @@ class Life:
         assert booted < BOOTS_MAX, "it never came to rest"
 
     def one_boot(self, span_s=600):
-        """Boot and run until a reset, a cut, or the end of the span."""
+        """Boot and run until a reset, a cut, or the end of the span; in a storm the power may go anywhere in it."""
+        is_stormy = self.storm is not None and self.now >= self.calm_until
+        if is_stormy and self.storm.random() < STORM_ODDS:
+            self.flash.cut(self.storm.randrange(60), self.storm.randrange(2**16))
         loop = VirtualLoop(self.now)
         loop.set_exception_handler(_ignore_cuts)
         self.port.loop = loop

@@ -164,6 +164,7 @@ class Office:
         """Power, link, director, broker and application are honest from now on."""
         life = self.life
         life.flash.call_off()
+        life.calm_until = life.now + 2 * DAY_S
         life.broker.cut_after = None
         life.is_app_healthy = True
         life.director.lie = None

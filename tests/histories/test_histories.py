@@ -4,6 +4,7 @@ PAWL_HISTORIES=2000 pytest tests/histories      # examples in place of the short
 """
 
 import os
+import random
 import sys
 from collections import Counter
 
@@ -26,11 +27,13 @@ reached = Counter()
 class History(RuleBasedStateMachine):
     """Any order of what signers, operators, thieves and the weather do."""
 
-    @initialize()
-    def provision(self):
+    @initialize(is_stormy=st.booleans(), seed=st.integers(0, 2**16))
+    def provision(self, is_stormy, seed):
         self.life = Life()
         self.office = Office(self.life)
         self.life.live(60)
+        if is_stormy:
+            self.life.storm = random.Random(seed)
         self.repaired = None  # the same one twice in a row takes long and shows nothing new
 
     def teardown(self):
@@ -173,6 +176,11 @@ class History(RuleBasedStateMachine):
         self.life.is_app_healthy = False
         self.life.live(span)
         self.life.is_app_healthy = True
+
+    @rule(seed=st.integers(0, 2**16))
+    def storm(self, seed):
+        """From now on the power goes in every other boot, but for days that have to be honest."""
+        self.life.storm = random.Random(seed)
 
     @rule(span=SPANS)
     def live(self, span):
