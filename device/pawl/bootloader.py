@@ -161,6 +161,7 @@ class Bootloader:
 
     def _restore_ratchet(self):
         """Write R again, as floor and confirmed slots say; what can't be written is noticed again at the next boot."""
+        self.ratchet.is_lost = False  # told once a boot
         self.notices.append(codes.REASON_RATCHET_LOST)
         try:
             self.ratchet.advance(Reading({codes.IMAGE_APP: self.accepted}, self._anchor_reference()))

@@ -39,8 +39,9 @@ class Start:
         if offers.current is None or not offers.is_job_open:
             return 0
         now_s = self.clock.uptime_s()
-        delay_s = self._not_before_s - now_s if offers.is_answered() else 0
-        return max(0, delay_s, self._retry_s - now_s if offers.current.digest == self._lost else 0)
+        return max(
+            0, self._not_before_s - now_s, self._retry_s - now_s if offers.current.digest == self._lost else 0
+        )
 
     def is_backing_off(self):
         """Return whether a download has to wait for the link: then the device goes on checking in."""

@@ -63,3 +63,14 @@ def test_the_longer_of_delay_and_backoff():
     assert start.left_s(Offers(Offer(D1, 60))) == 60
     start.accept(Offer(D1, 1 << 40))
     assert start.left_s(Offers(Offer(D1))) == 86400
+
+
+def test_t45_a_new_connection_does_not_end_the_delay():
+    """A broker that restarts must not make a whole fleet begin at once: the delay of the last offer stands."""
+    start = Start(new_clock())
+    start.accept(Offer(D1, 60))
+    offers = Offers(Offer(D1, 60))
+    offers.is_answered = lambda: False
+    assert start.left_s(offers) == 60
+    start.clock.port.now_ms += 60000
+    assert start.left_s(offers) == 0

@@ -22,9 +22,17 @@ _WELL_S = const(60)
 _CRASH_EXIT_CODE = const(1)
 
 
-def verify(key, message, signature):
-    """Check an ECDSA signature; keys of other kinds never verify on this port."""
-    return key.kty == codes.KTY_EC2 and p256.verify(key.x, key.y, message, signature)
+def verifier(port):
+    """Return the signature check of this port; keys of other kinds than P-256 never verify.
+
+    Each check feeds the watchdog: how many there can be is bounded by the formats, how long they take is not.
+    """
+
+    def verify(key, message, signature):
+        port.feed()
+        return key.kty == codes.KTY_EC2 and p256.verify(key.x, key.y, message, signature)
+
+    return verify
 
 
 def run(flash_path, mapped, watchdog):
@@ -36,7 +44,7 @@ def run(flash_path, mapped, watchdog):
     storage = Storage(FileFlash(flash_path, mapped), layout.REGIONS)
     counter = storage.boot_counter()
     _count_boot(port, counter)
-    loader = Bootloader(storage, verify)
+    loader = Bootloader(storage, verifier(port))
     decision = loader.settle(counter.is_unwell())
     gc.collect()
     running = codes.RUNNING_RECOVERY if decision.slot is None else decision.slot
