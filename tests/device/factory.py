@@ -87,6 +87,8 @@ def anchor_file(values, signers=(ROOT,)):
 _LABELS = {
     "barred": codes.ANCHOR_BARRED,
     "ca": codes.ANCHOR_CA,
+    "expiry": codes.ANCHOR_EXPIRY,
+    "issued": codes.ANCHOR_ISSUED,
     "keys": codes.ANCHOR_KEYS,
     "roles": codes.ANCHOR_ROLES,
 }

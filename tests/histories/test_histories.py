@@ -16,7 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 from life import Life
 from office import BAD_ANCHORS, DAY_S, HOUR_S, Office
 
-EXAMPLES = int(os.environ.get("PAWL_HISTORIES", "8"))
+EXAMPLES = int(os.environ.get("PAWL_HISTORIES", "40"))
 SPANS = st.sampled_from((60, HOUR_S, DAY_S))
 SIZES = st.integers(1, 9000)
 TORN = [None, *[name for name in sorted(REGIONS) if not name.startswith("identity")]]
