@@ -176,10 +176,7 @@ class Agent:
         return lifecycle.RECOVERED if self._has_recovered() else lifecycle.NOTHING
 
     def _has_recovered(self):
-        """An answered check-in, or an hour, ends the recovery agent's turn: the application gets its next chance.
-
-        Not while an install waits for its delay or for the link: what it would return to can't do that.
-        """
+        """An answer that opens no job, or an hour, ends the recovery agent's turn: the application gets its next chance."""
         has_answer = self.offers.is_answered() and not self.offers.is_job_open
         if not self._is_unwell() or not (has_answer or self._is_turn_over()):
             return False
