@@ -4,10 +4,11 @@
 signed: members the manifest doesn't call for, and signatures of nobody known, are refused.
 """
 
-from pawl import authority, cbor, codes, cose, index, notes, conditions, processor, suit
+from pawl import authority, codes, cose, index, notes, conditions, processor, suit
 from pawl.compat import sha256
 from pawl.errors import ManifestError
 from pawl.manifest import Manifest
+from pawl.suit import envelope_of
 
 
 class Bundle:
@@ -105,13 +106,6 @@ class Content:
                 at += size
             if at != len(payload):
                 raise ManifestError(codes.REASON_UNSIGNED_BYTES, "a payload of another size")
-
-
-def envelope_of(authentication, manifest, members=None) -> bytes:
-    """Return the encoded envelope with other members, if any."""
-    parts = {codes.ENVELOPE_AUTHENTICATION: authentication, codes.ENVELOPE_MANIFEST: manifest}
-    parts.update(members or {})
-    return cbor.encode(cbor.Tag(codes.TAG_SUIT_ENVELOPE, parts))
 
 
 def open_bundle(raw, anchor, verify) -> "Bundle":

@@ -6,7 +6,7 @@ what is in the slot is compared with the index, not with notes about it.
 
 from collections import namedtuple
 
-from pawl import authority, bundle, cbor, codes, conditions, index, policy, processor, suit
+from pawl import authority, cbor, codes, conditions, index, policy, processor, suit
 from pawl.compat import const
 from pawl.download import Download
 from pawl.errors import ManifestError
@@ -68,7 +68,7 @@ def _authentic(raw, digest, loader):
         raise ManifestError(codes.REASON_MANIFEST_DIGEST, "not the release that was offered")
     authorised = authority.authorise(envelope, loader.anchor, digest == loader.accepted.digest, loader.verify)
     authentication = cbor.encode([envelope.digest_item] + authorised.blocks)
-    return authorised.manifest, bundle.envelope_of(authentication, envelope.manifest)
+    return authorised.manifest, suit.envelope_of(authentication, envelope.manifest)
 
 
 def withdraw_pending(loader):

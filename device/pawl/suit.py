@@ -79,6 +79,13 @@ class Envelope:
         return sha256(self.manifest_item) == self.digest
 
 
+def envelope_of(authentication, manifest, members=None) -> bytes:
+    """Return the encoded envelope with other members, if any."""
+    parts = {codes.ENVELOPE_AUTHENTICATION: authentication, codes.ENVELOPE_MANIFEST: manifest}
+    parts.update(members or {})
+    return cbor.encode(cbor.Tag(codes.TAG_SUIT_ENVELOPE, parts))
+
+
 def _item(reader):
     """Read a byte string; return it with its head (what SUIT digests cover) and without."""
     start = reader.pos

@@ -82,7 +82,7 @@ def build(
     data = None if parts.data is None else _add_image(members, parts.data)
     text_digest = None if told is None else _add_notes(members, told)
     body = template.manifest(app, data, statement, text_digest)
-    raw = bundle.envelope_of(sign(body, signers), body, members)
+    raw = suit.envelope_of(sign(body, signers), body, members)
     try:
         bundle.Bundle(suit.Envelope(raw))
     except ManifestError as error:
