@@ -140,6 +140,7 @@ class Batch:
         greeted = replace(
             device,
             nonce=hello.nonce,
+            nonce_at_s=device.nonce_at_s if hello.nonce == device.nonce else self._now_s,
             # A hello that got no answer comes again with the same nonce. Numbers rise over all nonces: a hello of
             # yesterday that somebody repeats must not lead to an offer that was made before.
             first_number=device.first_number if hello.nonce == device.nonce else device.next_number,
@@ -178,7 +179,7 @@ class Batch:
         heard = replace(device, ratchet=report.ratchet or device.ratchet, last_seen_s=self._now_s)
         heard = replace(heard, last_report=report.id) if is_newer else self._flagged(heard)
         if outcomes.is_fresh(device, report):
-            heard = self._refreshed(heard)
+            heard = self._refreshed(heard, outcomes.proven_at_s(device, report))
         self.changes.devices[device.name] = heard
         self.changes.reports.append(report)
         self._known.reports.add((device.name, report.digest))
@@ -205,10 +206,10 @@ class Batch:
         self.events.append(DeviceFlagged(device=device.name, reason=REPORT_NUMBER_FELL))
         return replace(device, flag=Flag(at_s=self._now_s, reason=REPORT_NUMBER_FELL))
 
-    def _refreshed(self, device: Device) -> Device:
+    def _refreshed(self, device: Device, at_s: int | None) -> Device:
         if device.is_late:
             self.events.append(DeviceFresh(device=device.name))
-        return replace(device, fresh_at_s=self._now_s, is_late=False)
+        return replace(device, fresh_at_s=at_s, is_late=False)
 
     def _settle(self, name: str, release: bytes, report: outcomes.SignedReport) -> None:
         before = self._known.assignments.get((name, release))

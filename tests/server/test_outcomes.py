@@ -232,3 +232,15 @@ def test_an_enrolment_that_no_device_could_have_is_refused(wrong):
     fields = {name: getattr(good, name) for name in ("device", "vendor", "class_id", "report_x", "report_y")}
     with pytest.raises(ValueError, match=r"."):
         Enrolment(**{**fields, **wrong})
+
+
+def test_t04_a_report_that_was_held_back_proves_no_more_than_its_offer():
+    """Fresh is when the accepted offer was made: the newest one, or any before it under the open nonce."""
+    enrolment = FakeFleetDevice(name="bench-1").enrolment
+    device = Device(
+        enrolment=enrolment, nonce=NONCE, first_number=3, next_number=6, nonce_at_s=100, offered_at_s=200
+    )
+    for number, proven in ((5, 200), (4, 100), (3, 100)):
+        report = _report(codes.EVENT_CHECKED, accepted=(NONCE, number))
+        assert outcomes.is_fresh(device, report)
+        assert outcomes.proven_at_s(device, report) == proven

@@ -107,7 +107,7 @@ def make_offer(
         attempt=assignment.attempt if assignment is not None and is_install else None,
         delay_s=None,
     )
-    following = replace(device, next_number=device.next_number + 1)
+    following = replace(device, next_number=device.next_number + 1, offered_at_s=now_s)
     marked = _mark(assignment, device, device.nonce) if assignment is not None and is_install else assignment
     return Issued(offer=offer, device=following, assignment=marked)
 

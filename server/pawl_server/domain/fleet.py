@@ -66,7 +66,8 @@ class Device:
     `nonce` is open; offers under it have the numbers from `first_number` on, the next one `next_number`, which never falls:
     so no pair of nonce and number is issued twice. `boots` and `running` are of the last hello, which is unsigned and kept
     in `hello`, as its newest log in `log`, `ratchet` of the last hello or report: for people to see, never to decide by. `last_report` is the highest
-    that was accepted, `fresh_at_s` when a signed report showed that the device follows the newest offers.
+    that was accepted, `nonce_at_s` when the nonce was opened, `offered_at_s` when the newest offer was made, `fresh_at_s`
+    when the newest one was made that a signed report accepted.
     """
 
     enrolment: Enrolment
@@ -81,6 +82,8 @@ class Device:
     last_seen_s: int | None = None
     enrolled_at_s: int | None = None
     fresh_at_s: int | None = None
+    nonce_at_s: int | None = None
+    offered_at_s: int | None = None
     is_late: bool = False
     flag: Flag | None = None
     hello: bytes | None = None

@@ -54,6 +54,12 @@ def is_fresh(device: Device, report: SignedReport) -> bool:
     return nonce == device.nonce and device.first_number <= number < device.next_number
 
 
+def proven_at_s(device: Device, report: SignedReport) -> int | None:
+    """Return when the offer was made that a fresh report accepted: held back, it proves nothing of later."""
+    newest = device.issued
+    return device.offered_at_s if report.accepted == newest else device.nonce_at_s
+
+
 def concerned(report: SignedReport) -> set[bytes]:
     """Return the releases whose assignments the report may settle."""
     named = {report.subject.release} if report.subject else set()

@@ -110,6 +110,8 @@ _DEVICE = (
     "last_seen_s",
     "enrolled_at_s",
     "fresh_at_s",
+    "nonce_at_s",
+    "offered_at_s",
     "is_late",
     "hello",
     "log",

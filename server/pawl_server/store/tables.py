@@ -85,6 +85,8 @@ devices = Table(
     Column("last_seen_s", Integer),
     Column("enrolled_at_s", Integer),
     Column("fresh_at_s", Integer),
+    Column("nonce_at_s", Integer),
+    Column("offered_at_s", Integer),
     Column("is_late", Boolean, nullable=False),
     Column("flagged_at_s", Integer),
     Column("flagged_reason", String),
