@@ -1,4 +1,4 @@
-"""Offers, hellos, reports and logs: their bytes, for the side that writes them and the side that reads them.
+"""Offers, hellos and reports as a device reads and writes them: their bytes; what hosts read is in `heard`.
 
 Formats: `docs/protocol.md`. A reader raises on anything the format doesn't name; nothing is acted on here.
 """
@@ -8,11 +8,9 @@ from collections import namedtuple
 from pawl import cbor, codes, cose
 from pawl.compat import const
 from pawl.errors import ManifestError, OfferError
-from pawl.ratchet import encode_release, read_release
+from pawl.ratchet import encode_release
 
-_FORMAT = const(1)
-_FAILED_MAX = const(8)
-_DETAIL_MAX_BYTES = const(64)
+FORMAT = const(1)
 _ID_SIGNS = "abcdefghijklmnopqrstuvwxyz0123456789-"
 NONCE_BYTES = const(16)
 
@@ -68,16 +66,19 @@ def open_offer_by(buf, directors, verify):
         raise OfferError(codes.REASON_OFFER_SIGNATURE, error.detail) from None
 
 
-def _anchor_reference(reader):
+def anchor_reference(reader):
+    """Read (version, digest) of an anchor."""
     reader.array(2)
     return reader.uint(), reader.bytes_of(32)
 
 
-def _uint(reader):
+def uint(reader):
+    """Read an unsigned integer."""
     return reader.uint()
 
 
-def _nonce(reader):
+def nonce(reader):
+    """Read a nonce."""
     return reader.bytes_of(NONCE_BYTES)
 
 
@@ -85,14 +86,17 @@ def _sha(reader):
     return reader.bytes_of(32)
 
 
-def _device(reader):
+def device(reader):
+    """Read a device id."""
     device = reader.text()
     if not 1 <= len(device) <= 63 or device[0] == "-" or any(sign not in _ID_SIGNS for sign in device):
         raise cbor.malformed("not a device id")
     return device
 
 
-def _at_most(most):
+def at_most(most):
+    """Return the reader of an unsigned integer that is no larger."""
+
     def read(reader):
         value = reader.uint()
         if value > most:
@@ -102,13 +106,11 @@ def _at_most(most):
     return read
 
 
-_action = _at_most(codes.OFFER_HOLD)
-_running = _at_most(codes.RUNNING_RECOVERY)
-_state = _at_most(codes.SLOT_FAILED)
-_OFFER_READERS = (_device, _nonce, _uint, _uint, _anchor_reference, _action, _sha, _uint, _uint)
+_action = at_most(codes.OFFER_HOLD)
+_OFFER_READERS = (device, nonce, uint, uint, anchor_reference, _action, _sha, uint, uint)
 
 
-def _read_fields(buf, readers, required):
+def read_fields(buf, readers, required):
     """Read a map whose labels count from 1, each by its reader; missing ones at the end are None."""
     reader = cbor.Reader(buf)
     values = [None] * len(readers)
@@ -123,7 +125,7 @@ def _read_fields(buf, readers, required):
 
 
 def _read_offer(content):
-    offer = Offer(*_read_fields(content, _OFFER_READERS, 6))
+    offer = Offer(*read_fields(content, _OFFER_READERS, 6))
     if offer.action == codes.OFFER_INSTALL and offer.digest is None:
         raise cbor.malformed("what to install is missing")
     return offer
@@ -138,95 +140,7 @@ def write_hello(hello) -> bytes:
     values[4] = {image: [list(slot) for slot in hello.slots[image]] for image in hello.slots}
     values[6] = [list(entry) for entry in hello.failed]
     values[7] = list(hello.ids)
-    return cbor.encode({label + 1: value for label, value in enumerate([_FORMAT] + values)})
-
-
-def _format(reader):
-    if reader.uint() != _FORMAT:
-        raise cbor.malformed("another format")
-    return _FORMAT
-
-
-def _agent(reader):
-    reader.array(2)
-    return reader.text(), reader.uint()
-
-
-def _by_image(reader, read):
-    """Read {image: what `read` reads}, for one or both images."""
-    found = {image: read(reader) for image in reader.keys()}
-    if not found or any(image not in (codes.IMAGE_APP, codes.IMAGE_FIRMWARE) for image in found):
-        raise cbor.malformed("not an image")
-    return found
-
-
-def _ratchets(reader):
-    return _by_image(reader, read_release)
-
-
-def _slot(reader):
-    reader.array(3)
-    state = _state(reader)
-    digest = None if reader.is_nil() else reader.bytes_of(32)
-    return state, digest, None if reader.is_nil() else reader.uint()
-
-
-def _slot_pair(reader):
-    return [_slot(reader) for _ in range(reader.array(2))]
-
-
-def _slots(reader):
-    return _by_image(reader, _slot_pair)
-
-
-def _failed(reader):
-    count = reader.array()
-    if count > _FAILED_MAX:
-        raise cbor.malformed("more than 8 failures")
-    return [_failed_entry(reader) for _ in range(count)]
-
-
-def _failed_entry(reader):
-    reader.array(3)
-    return reader.bytes_of(32), reader.uint(), reader.uint()
-
-
-def _refusals(reader):
-    found = {}
-    for code in reader.keys():
-        if not isinstance(code, int) or code < 0:
-            raise cbor.malformed("not a reason code")
-        found[code] = reader.uint()
-    return found
-
-
-def _ids(reader):
-    reader.array(2)
-    return reader.bytes_of(16), reader.bytes_of(16)
-
-
-_HELLO_READERS = (
-    _format,
-    _nonce,
-    _agent,
-    _anchor_reference,
-    _ratchets,
-    _slots,
-    _running,
-    _failed,
-    _ids,
-    _uint,
-    _uint,
-    _uint,
-    _refusals,
-)
-
-
-def read_hello(buf):
-    """Return the Hello in a message of at most 2 KiB; it is not signed: nothing but a nonce is to be believed."""
-    if len(buf) > codes.HELLO_MAX_BYTES:
-        raise ManifestError(codes.REASON_TOO_LARGE, "hello is too large")
-    return Hello(*_read_fields(buf, _HELLO_READERS, len(_HELLO_READERS))[1:])
+    return cbor.encode({label + 1: value for label, value in enumerate([FORMAT] + values)})
 
 
 def write_report(report) -> bytes:
@@ -237,47 +151,3 @@ def write_report(report) -> bytes:
     if report.suit_report is None:
         values.pop()
     return cbor.encode({label + 1: value for label, value in enumerate(values)})
-
-
-def _accepted(reader):
-    if reader.is_nil():
-        return ()
-    reader.array(2)
-    return reader.bytes_of(NONCE_BYTES), reader.uint()
-
-
-def _suit_report(reader):
-    return bytes(reader.bytes())
-
-
-_REPORT_READERS = (_device, _uint, _uint, _accepted, _ratchets, _running, _uint, _uint, _suit_report)
-
-
-def open_report(buf, key, verify):
-    """Return the Report in a message of at most 4 KiB that the device's report key signed."""
-    if len(buf) > codes.REPORT_MAX_BYTES:
-        raise ManifestError(codes.REASON_TOO_LARGE, "report is too large")
-    values = _read_fields(cose.open_attached(buf, [key], codes.AAD_REPORT, verify), _REPORT_READERS, 8)
-    values[3] = values[3] or None
-    return Report(*values)
-
-
-def _log_entry(reader):
-    count = reader.array()
-    if not 3 <= count <= 4:
-        raise cbor.malformed("not a log entry")
-    boot, uptime, code = reader.uint(), reader.uint(), reader.uint()
-    detail = bytes(reader.bytes()) if count == 4 else None
-    if detail is not None and len(detail) > _DETAIL_MAX_BYTES:
-        raise cbor.malformed("detail is too long")
-    return boot, uptime, code, detail
-
-
-def read_log(buf):
-    """Return the (boot, uptime, code, detail or None) in a log of at most 4 KiB; it is not signed: for people to see."""
-    if len(buf) > codes.LOG_MAX_BYTES:
-        raise ManifestError(codes.REASON_TOO_LARGE, "log is too large")
-    reader = cbor.Reader(buf)
-    entries = [_log_entry(reader) for _ in range(reader.array())]
-    reader.end()
-    return entries

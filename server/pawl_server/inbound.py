@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from pawl import codes, cose, messages, suit_report
+from pawl import codes, cose, heard, suit_report
 from pawl.errors import ManifestError, PawlError
 from pawl.identity import partition_of
 from pawl.names import reason_name
@@ -91,7 +91,7 @@ def _kind(text: str) -> Kind:
 def read_hello(payload: bytes) -> Hello:
     """Return a hello; raises RefusedError with the device's reason."""
     try:
-        hello = messages.read_hello(payload)
+        hello = heard.read_hello(payload)
     except PawlError as error:
         raise RefusedError(Kind.HELLO, reason_name(error.code)) from error
     if hello.running > codes.RUNNING_RECOVERY:
@@ -106,7 +106,7 @@ def read_hello(payload: bytes) -> Hello:
 def require_log(payload: bytes) -> None:
     """Raise RefusedError with the device's reason unless this is a log."""
     try:
-        messages.read_log(payload)
+        heard.read_log(payload)
     except PawlError as error:
         raise RefusedError(Kind.LOG, reason_name(error.code)) from error
 
@@ -115,7 +115,7 @@ def read_report(payload: bytes, sender: Enrolment) -> SignedReport:
     """Return the report that the sender's key signed; raises RefusedError with the device's reason, or as foreign."""
     key = cose.Key(codes.KTY_EC2, codes.ALG_ESP256, codes.CRV_P256, sender.report_x, sender.report_y)
     try:
-        report = messages.open_report(payload, key, verify)
+        report = heard.open_report(payload, key, verify)
         subject = None if report.suit_report is None else suit_report.read(report.suit_report)
     except PawlError as error:
         raise RefusedError(Kind.REPORT, reason_name(error.code)) from error

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from pawl import messages
+from pawl import heard
 from pawl.errors import PawlError
 from pawl.index import b64u
 from pawl_server.domain.changes import Refusal
@@ -22,7 +22,7 @@ REPORTS_SHOWN = 10
 class DeviceFacts:
     """A device, what it is assigned, and how often which of its messages was refused.
 
-    `claims` is the `pawl.messages.Hello` that it sent last, `log` what `pawl.messages.read_log` gives of its newest log: both
+    `claims` is the `pawl.messages.Hello` that it sent last, `log` what `pawl.heard.read_log` gives of its newest log: both
     unsigned; `reports` are its newest, signed.
     """
 
@@ -60,7 +60,7 @@ class Inventory:
             refusals = await transaction.refusals([name])
             reports = await transaction.reports.newest(name, REPORTS_SHOWN)
         facts = self._facts(device, assignment)
-        log = [] if device.log is None else messages.read_log(device.log)
+        log = [] if device.log is None else heard.read_log(device.log)
         return replace(facts, refusals=dict(refusals), reports=reports, log=log)
 
     def _facts(self, device: Device, assignment: Assignment | None) -> DeviceFacts:
@@ -89,6 +89,6 @@ def _claims(device: Device) -> Any:
     if device.hello is None:
         return None
     try:
-        return messages.read_hello(device.hello)
+        return heard.read_hello(device.hello)
     except PawlError:
         return None

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from simulator import Port, ResetError, World
 
-from pawl import anchors, codes, messages, topics
+from pawl import anchors, codes, heard, topics
 from pawl.agent import Agent
 from pawl.bootloader import Bootloader
 from pawl.compat import sha256
@@ -213,7 +213,7 @@ class Target(World):
     def reports(self):
         """Return what the device reported, as (event, reason), checked under its key."""
         opened = [
-            messages.open_report(raw, factory.STRANGER.key, verify)
+            heard.open_report(raw, factory.STRANGER.key, verify)
             for kind, raw in self.broker.up
             if kind == "report"
         ]

@@ -11,7 +11,7 @@ from served import NAME, serving
 from simulator import partition
 from target import Target, flipped
 
-from pawl import bundle, codes, cose, messages, topics
+from pawl import bundle, codes, cose, heard, messages, topics
 from pawl.identity import partition_of
 from pawl.ratchet import Release as Confirmed
 from pawl_server.domain.fleet import AssignmentState, Enrolment
@@ -93,7 +93,7 @@ def test_t29_a_hello_that_claims_success(attack, tmp_path):
         digest = target.assign(2)
         target.broker.retained.clear()
         target.run(timeout_s=1)
-        hello = messages.read_hello(next(payload for kind, payload in target.broker.up if kind == "hello"))
+        hello = heard.read_hello(next(payload for kind, payload in target.broker.up if kind == "hello"))
         lie = hello._replace(
             nonce=b"f" * 16,
             ratchets={codes.IMAGE_APP: Confirmed(2, digest, (2,), (bytes(32), 1))},

@@ -7,7 +7,7 @@ import asyncio
 import factory
 from board import Board
 
-from pawl import bundle, codes, cose, messages, p256, topics, trust
+from pawl import bundle, codes, cose, heard, messages, p256, topics, trust
 from pawl.agent import Agent
 from pawl.anchor_session import AnchorSession
 from pawl.errors import TransportError
@@ -35,7 +35,7 @@ class Broker:
         kind = topic.split("/")[-1]
         self.up.append((kind, bytes(payload)))
         if kind == "hello" and self.on_hello:
-            await self.on_hello(messages.read_hello(payload))
+            await self.on_hello(heard.read_hello(payload))
 
     async def retain(self, topic, payload):
         """Keep a message, and hand it to a device that is subscribed to its topic."""
@@ -260,7 +260,7 @@ class World:
         x, y = p256.public_key(factory.STRANGER.secret)
         key = cose.Key(codes.KTY_EC2, codes.ALG_ESP256, codes.CRV_P256, x, y)
         return [
-            messages.open_report(raw, key, factory.verify) for kind, raw in self.broker.up if kind == "report"
+            heard.open_report(raw, key, factory.verify) for kind, raw in self.broker.up if kind == "report"
         ]
 
 

@@ -4,7 +4,7 @@ import factory
 from factory import DIRECTOR, RELEASE, STRANGER, verify
 from support import new_clock, refused
 
-from pawl import cbor, codes, diary, log, messages
+from pawl import cbor, codes, diary, heard, log, messages
 from pawl.offers import Offers
 from pawl.ratchet import Release, floor
 
@@ -139,17 +139,17 @@ def hello():
 
 def test_hello_round_trip():
     """Every field survives, and a provisioned ratchet does too."""
-    assert messages.read_hello(messages.write_hello(hello())) == hello()
+    assert heard.read_hello(messages.write_hello(hello())) == hello()
     provisioned = messages.Hello(*(hello()[:3] + ({1: floor(3)},) + hello()[4:]))
-    assert messages.read_hello(messages.write_hello(provisioned)) == provisioned
+    assert heard.read_hello(messages.write_hello(provisioned)) == provisioned
 
 
 def test_bad_hellos_are_malformed():
     """Every truncation, and a hello beyond its limit."""
     whole = messages.write_hello(hello())
     for size in range(0, len(whole), 3):
-        assert refused(messages.read_hello, whole[:size]) == codes.REASON_MALFORMED
-    assert refused(messages.read_hello, bytes(codes.HELLO_MAX_BYTES + 1)) == codes.REASON_TOO_LARGE
+        assert refused(heard.read_hello, whole[:size]) == codes.REASON_MALFORMED
+    assert refused(heard.read_hello, bytes(codes.HELLO_MAX_BYTES + 1)) == codes.REASON_TOO_LARGE
 
 
 def test_hellos_out_of_range_are_malformed():
@@ -168,7 +168,7 @@ def test_hellos_out_of_range_are_malformed():
         values = list(good)
         values[place] = value
         raw = messages.write_hello(messages.Hello(*values))
-        assert refused(messages.read_hello, raw) in (codes.REASON_MALFORMED, codes.REASON_SET_VERSION), (
+        assert refused(heard.read_hello, raw) in (codes.REASON_MALFORMED, codes.REASON_SET_VERSION), (
             place,
             value,
         )
@@ -186,8 +186,8 @@ def test_report_round_trip_and_signer():
         ratchets = {codes.IMAGE_APP: Release(5, D1, (1, 0), (D1, 4000))}
         report = messages.Report("bench-1", 4, 2, accepted, ratchets, 1, codes.EVENT_INSTALLED, 0, None)
         raw = RELEASE.sign(messages.write_report(report), codes.AAD_REPORT, False)
-        assert messages.open_report(raw, RELEASE.key, verify) == report
-        assert refused(messages.open_report, raw, STRANGER.key, verify) == codes.REASON_UNAUTHORISED
+        assert heard.open_report(raw, RELEASE.key, verify) == report
+        assert refused(heard.open_report, raw, STRANGER.key, verify) == codes.REASON_UNAUTHORISED
 
 
 def test_logs_are_read_as_the_device_writes_them():
@@ -196,7 +196,7 @@ def test_logs_are_read_as_the_device_writes_them():
         log.Entry(3, 70, codes.REASON_TRIALS, b"\x07" * 32),
         log.Entry(2, 5, codes.REASON_BUDGET, None),
     ]
-    assert messages.read_log(diary.message(entries, codes.LOG_MAX_BYTES)) == [tuple(one) for one in entries]
+    assert heard.read_log(diary.message(entries, codes.LOG_MAX_BYTES)) == [tuple(one) for one in entries]
     for bad in ([[1, 2]], [[1, 2, 3, b"", 5]], [[1, 2, 3, bytes(65)]], [[1, 2, "x"]], [[1, 2, -3]], {}):
-        assert refused(messages.read_log, cbor.encode(bad)) == codes.REASON_MALFORMED, bad
-    assert refused(messages.read_log, bytes(codes.LOG_MAX_BYTES + 1)) == codes.REASON_TOO_LARGE
+        assert refused(heard.read_log, cbor.encode(bad)) == codes.REASON_MALFORMED, bad
+    assert refused(heard.read_log, bytes(codes.LOG_MAX_BYTES + 1)) == codes.REASON_TOO_LARGE

@@ -24,7 +24,7 @@ from torn_flash import PowerCut, TornFlash
 from virtual_time import VirtualLoop
 from witness import Witness
 
-from pawl import bundle, cbor, codes, cose, messages, p256, topics
+from pawl import bundle, cbor, codes, cose, heard, p256, topics
 from pawl.agent import Agent
 
 BOOTS_MAX = 80
@@ -281,7 +281,7 @@ class Life:
     def _read_up(self):
         for kind, raw in self.broker.up[self._told :]:
             if kind == "report":
-                report = messages.open_report(raw, _REPORT_KEY, verify)
+                report = heard.open_report(raw, _REPORT_KEY, verify)
                 self.reported.append(report)
                 self.events[f"report {report.event}.{report.reason}"] += 1
             elif kind == "log":

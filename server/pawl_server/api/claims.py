@@ -37,7 +37,7 @@ class LogEntryView(BaseModel):
 
     @classmethod
     def of(cls, entry: tuple[int, int, int, bytes | None]) -> Self:
-        """Return the view of an entry of `pawl.messages.read_log`."""
+        """Return the view of an entry of `pawl.heard.read_log`."""
         boot, uptime, code, detail = entry
         return cls(
             boot=boot, uptime_s=uptime, reason=reason_name(code), detail=b64u(detail) if detail else None
