@@ -78,12 +78,7 @@ def read(buf) -> "SuitReport":
     digest, uri, slot, reason = None, None, None, None
     for label in reader.keys():
         if label == codes.REPORT_REFERENCE:
-            reader.array(2)
-            uri = reader.text()
-            reader.array(2)
-            if reader.int() != codes.ALG_SHA256:
-                raise cbor.malformed("digest algorithm is not SHA-256")
-            digest = reader.bytes_of(32)
+            uri, digest = _read_reference(reader)
         elif label == codes.REPORT_RECORDS:
             slot = _read_slot(reader)
         elif label == codes.REPORT_RESULT:
@@ -94,6 +89,15 @@ def read(buf) -> "SuitReport":
     if digest is None or reason is None:
         raise cbor.malformed("a field is missing")
     return SuitReport(digest, uri, slot, reason)
+
+
+def _read_reference(reader):
+    reader.array(2)
+    uri = reader.text()
+    reader.array(2)
+    if reader.int() != codes.ALG_SHA256:
+        raise cbor.malformed("digest algorithm is not SHA-256")
+    return uri, reader.bytes_of(32)
 
 
 def _read_slot(reader):
