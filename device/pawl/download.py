@@ -22,7 +22,7 @@ class Download:
         """Fetch the index, then what the slot lacks; `done` of `total` blocks were there before."""
         raw = await session.fetch_one(topics.index(self.digest), codes.INDEX_MAX_BYTES)
         listing = index.read(raw, self.image.uri, self.image.size)
-        missing = [number for number in range(listing.blocks) if not self._has(listing, number)]
+        missing = self._make_room(listing)
         done += listing.blocks - len(missing)
         for at in range(0, len(missing), WINDOW):
             report_progress(done + at, total)
@@ -32,6 +32,17 @@ class Download:
                     for number in missing[at : at + WINDOW]
                 ]
             )
+
+    def _make_room(self, listing):
+        """Return the numbers of the blocks that the slot lacks, with room for each."""
+        for number in self._missing(listing):
+            self.slot.make_room(
+                number * codes.BLOCK_BYTES, listing.block_size(number), self.image.component
+            )
+        return self._missing(listing)  # of a large sector, others may be gone now
+
+    def _missing(self, listing):
+        return [number for number in range(listing.blocks) if not self._has(listing, number)]
 
     def _has(self, listing, number):
         stored = self.region.view(number * codes.BLOCK_BYTES, listing.block_size(number))

@@ -1,10 +1,12 @@
 """Flash as the device sees it: NOR rules, bounded regions, and every write read back.
 
-A `Flash` of a port has `erase_bytes`, `program_bytes` (both in bytes, uniform) and three methods:
+A `Flash` of a port has `program_bytes` (the unit, 1 to 32 bytes), `erased` (what erased bytes read: 0xFF, on some parts
+0x00) and four methods:
 
     view(offset, size) -> memoryview of what is stored, without a copy
-    program(offset, data)           data is whole program units; bits only fall
-    erase(offset)                   one sector, to 0xFF
+    sector(offset) -> (start, size) of the sector that holds this byte: sizes may differ
+    program(offset, data)           data is whole program units; bits only leave the erased value
+    erase(offset)                   the one sector that begins there
 
 A `Region` is the only way the rest of the package touches it.
 """
@@ -29,6 +31,8 @@ def check_program(old, new):
 class MemoryFlash:
     """NOR flash in a bytearray: what a flash image is made in on a host, and what tests run on."""
 
+    erased = ERASED
+
     def __init__(self, size, erase_bytes=4096, program_bytes=32):
         self.erase_bytes = erase_bytes
         self.program_bytes = program_bytes
@@ -39,6 +43,10 @@ class MemoryFlash:
     def view(self, offset, size):
         """Return a view of the stored bytes."""
         return memoryview(self.store)[offset : offset + size]
+
+    def sector(self, offset):
+        """Return (start, size) of the sector that holds this byte."""
+        return offset - offset % self.erase_bytes, self.erase_bytes
 
     def program(self, offset, data):
         """Program whole units under the NOR rule."""
@@ -59,7 +67,7 @@ class Region:
         self.flash = flash
         self.start = start
         self.size = size
-        self._erased = bytes((ERASED,)) * _CHUNK
+        self._erased = bytes((flash.erased,)) * _CHUNK
 
     def _check(self, offset, size):
         if offset < 0 or size < 0 or offset + size > self.size:
@@ -80,22 +88,38 @@ class Region:
         return True
 
     def program(self, offset, data):
-        """Program erased bytes, padded to whole units with the erased value, and read them back."""
-        pad = -len(data) % self.flash.program_bytes
-        if pad:
-            data = bytes(data) + self._erased[:pad]
+        """Program erased bytes, padded to whole units with the erased value, and read them back.
+
+        Begins at the first unit that isn't the erased value: a unit that was programmed and reads as erased would be
+        programmed a second time after a cut, which flash with ECC doesn't allow.
+        """
+        unit = self.flash.program_bytes
+        if len(data) % unit:
+            data = bytes(data) + self._erased[: -len(data) % unit]
         self._check(offset, len(data))
         if not self.is_erased(offset, len(data)):
             raise StorageError(codes.REASON_FLASH_PROGRAM, "the bytes are not erased")
-        self.flash.program(self.start + offset, data)
+        first = 0
+        while first < len(data) and data[first : first + unit] == self._erased[:unit]:
+            first += unit
+        if first < len(data):
+            self.flash.program(self.start + offset + first, memoryview(data)[first:])
         if self.view(offset, len(data)) != data:
             raise StorageError(codes.REASON_FLASH_READ_BACK, "flash did not keep what was programmed")
 
     def erase(self, offset=0, size=None):
-        """Erase the sectors of a span (the whole region by default) and check that they are."""
+        """Erase the sectors that hold a span (the whole region by default) and check that they are."""
         size = self.size - offset if size is None else size
         self._check(offset, size)
-        for at in range(offset, offset + size, self.flash.erase_bytes):
-            self.flash.erase(self.start + at)
-        if not self.is_erased(offset, size):
-            raise StorageError(codes.REASON_FLASH_READ_BACK, "flash did not erase")
+        at = self.start + offset
+        while at < self.start + offset + size:
+            start, length = self.flash.sector(at)
+            self.flash.erase(start)
+            if not self.is_erased(start - self.start, length):
+                raise StorageError(codes.REASON_FLASH_READ_BACK, "flash did not erase")
+            at = start + length
+
+    def is_shared(self, offset, size):
+        """Return whether the sector that begins or holds this span holds more than it."""
+        start, length = self.flash.sector(self.start + offset)
+        return start != self.start + offset or length > size

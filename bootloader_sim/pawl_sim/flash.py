@@ -1,0 +1,175 @@
+"""NOR flash behind the device's `Flash` protocol: its rules, its wear, and its bad luck.
+
+Misuse by our code is an AssertionError, by the device's own rule (`pawl.flash.check_program`). Bad luck is injected:
+`operating` is called before each operation and may raise `PowerCut`; what a cut leaves behind is in `tears`.
+
+    flash = NorFlash(lay_out(GEOMETRIES["ecc-16"]))
+"""
+
+import random
+from collections import Counter
+from collections.abc import Callable
+from hashlib import blake2b
+from typing import NamedTuple
+
+from pawl.flash import check_program
+from pawl_sim.geometry import Plan
+
+
+class PowerCut(BaseException):  # noqa: N818 (what happens, not an error; nothing in the device may catch it)
+    """The power went."""
+
+
+class Operation(NamedTuple):
+    """A program, or an erase of the sector that begins at `offset`: then data is None."""
+
+    offset: int
+    data: bytes | None
+
+
+class Flicker(NamedTuple):
+    """A span that reads differently each time, between what it was and what it was to be, until it is rewritten."""
+
+    offset: int
+    before: bytes
+    after: bytes
+    seed: int
+
+
+class State(NamedTuple):
+    """All that flash keeps without power. `used`: a byte for each program unit, 1 if it was programmed since its erase."""
+
+    store: bytes
+    used: bytes
+    flickers: tuple[Flicker, ...] = ()
+
+    def key(self) -> bytes:
+        """Return what equal states have in common."""
+        digest = blake2b(self.store, digest_size=16)
+        digest.update(self.used)
+        if self.flickers:
+            digest.update(repr(self.flickers).encode())
+        return digest.digest()
+
+
+def nothing(_: Operation) -> None:
+    """Let it happen."""
+
+
+class NorFlash:
+    """One flash part. `erases` counts by sector; `stuck` maps a byte to the bits that never leave 0.
+
+    `worn` names sectors that don't erase any more.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        geometry = plan.geometry
+        self.plan = plan
+        self.program_bytes = geometry.unit_bytes
+        self.erased = geometry.erased
+        self.store = bytearray(bytes([self.erased]) * plan.size)
+        self.used = bytearray(plan.size // geometry.unit_bytes)
+        self.operating: Callable[[Operation], None] = nothing
+        self.erases: Counter[int] = Counter()
+        self.stuck: dict[int, int] = {}
+        self.worn: set[int] = set()
+        self._flickers: list[Flicker] = []
+        self._reads = 0
+
+    def save(self) -> State:
+        """Return what is kept; what flickers counts as what it was."""
+        store = bytearray(self.store)
+        for flicker in self._flickers:
+            store[flicker.offset : flicker.offset + len(flicker.before)] = flicker.before
+        flickers = tuple(one._replace(seed=one.seed + self._reads) for one in self._flickers)
+        return State(bytes(store), bytes(self.used), flickers)
+
+    def load(self, state: State) -> None:
+        """Become what was kept."""
+        self.store[:] = state.store
+        self.used[:] = state.used
+        self._flickers = list(state.flickers)
+        self._reads = 0
+
+    def view(self, offset: int, size: int) -> memoryview:
+        """Return a view of the stored bytes; a span that flickers may read differently at every look."""
+        assert 0 <= offset and offset + size <= len(self.store), "outside of the flash"
+        for flicker in self._flickers:
+            if flicker.offset < offset + size and offset < flicker.offset + len(flicker.before):
+                self._shake(flicker)
+        return memoryview(self.store)[offset : offset + size].toreadonly()
+
+    def _shake(self, flicker: Flicker) -> None:
+        self._reads += 1
+        chance = random.Random(flicker.seed + self._reads)  # noqa: S311 (bad luck, no secret)
+        mood = chance.randrange(3)
+        size = len(flicker.before)
+        mask = (bytes(size), b"\xff" * size, chance.randbytes(size))[mood]
+        self.store[flicker.offset : flicker.offset + size] = mixed(flicker.before, flicker.after, mask)
+
+    def sector(self, offset: int) -> tuple[int, int]:
+        """Return (start, size) of the sector that holds this byte."""
+        sizes = self.plan.sectors
+        start = offset if offset in sizes else max(at for at in sizes if at <= offset)
+        return start, sizes[start]
+
+    def program(self, offset: int, data: bytes | memoryview) -> None:
+        """Program whole units; a bit that would go back to the erased value is our mistake, as is a unit programmed twice."""
+        data = bytes(data)
+        unit = self.program_bytes
+        assert data and offset % unit == 0 and len(data) % unit == 0, "not whole units"
+        old = self.store[offset : offset + len(data)]
+        check_program(*((old, data) if self.erased else (data, old)))
+        units = slice(offset // unit, (offset + len(data)) // unit)
+        if self.plan.geometry.is_program_once:
+            assert not any(self.used[units]), "a unit is programmed twice"
+        self.operating(Operation(offset, data))
+        self._settle(offset, len(data))
+        self.used[units] = b"\x01" * len(self.used[units])
+        self._put(offset, data)
+
+    def erase(self, offset: int) -> None:
+        """Erase the sector that begins at `offset`."""
+        assert offset in self.plan.sectors, "not a sector"
+        self.operating(Operation(offset, None))
+        self.erases[offset] += 1
+        if offset in self.worn:
+            return
+        size = self.plan.sectors[offset]
+        unit = self.program_bytes
+        self._settle(offset, size)
+        self.used[offset // unit : (offset + size) // unit] = bytes(size // unit)
+        self._put(offset, bytes([self.erased]) * size)
+
+    def _put(self, offset: int, data: bytes) -> None:
+        self.store[offset : offset + len(data)] = data
+        for at, bits in self.stuck.items():
+            self.store[at] &= ~bits
+
+    def _settle(self, offset: int, size: int) -> None:
+        """What is rewritten flickers no more."""
+        self._flickers = [part for one in self._flickers for part in _without(one, offset, size)]
+
+
+def mixed(before: bytes, after: bytes, mask: bytes) -> bytes:
+    """Return `after` where the mask has bits, `before` where it has none."""
+    old, new, chosen = (int.from_bytes(part) for part in (before, after, mask))
+    return (old & ~chosen | new & chosen).to_bytes(len(before))
+
+
+def _without(flicker: Flicker, offset: int, size: int) -> list[Flicker]:
+    """Return what is left of a span without another one."""
+    first = max(0, offset - flicker.offset)
+    last = min(len(flicker.before), offset + size - flicker.offset)
+    if first >= last:
+        return [flicker]
+    parts = []
+    if first > 0:
+        parts.append(flicker._replace(before=flicker.before[:first], after=flicker.after[:first]))
+    if last < len(flicker.before):
+        parts.append(
+            Flicker(
+                flicker.offset + last, flicker.before[last:], flicker.after[last:], flicker.seed + 1
+            )
+        )
+    return parts
