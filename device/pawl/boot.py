@@ -1,7 +1,8 @@
 """The boot policy: which slot runs, as one table over facts. Reads nothing and writes nothing.
 
 `decide` returns the first row that applies. A row that marks is carried out by the caller, who then asks again.
-The rows and their numbers are those of `docs/architecture.md`, Boot; row 1 is in how the facts are made.
+`docs/boot.md` is made from the rows; `docs/architecture.md`, Boot, says why. Row 1 is decided where the facts are made:
+it stands here by name only, so that the table is whole.
 """
 
 from collections import namedtuple
@@ -24,6 +25,8 @@ Decision = namedtuple("Decision", ("row", "action", "slot", "reason"))
 # accepted: the manifest digest that the ratchet holds, or None; has_anchor: something to judge by (row 1); is_unwell: the
 # latest boots call for the recovery agent
 Context = namedtuple("Context", ("accepted", "has_anchor", "is_unwell"))
+# says, decision: for people; judge(facts, context): None if the row doesn't apply, else (action, slot, reason)
+Row = namedtuple("Row", ("number", "says", "decision", "judge"))
 
 _UNPROVEN = (codes.SLOT_PENDING, codes.SLOT_TRIAL)
 _A = const(0)
@@ -82,20 +85,21 @@ def _none(facts, _):
 
 
 ROWS = (
-    (2, _unfit),
-    (3, _used_up),
-    (4, _both),
-    (5, _one),
-    (6, _unfinished),
-    (7, _confirmed),
-    (8, _none),
+    Row(1, "no anchor to judge by", "go on at 7; ok: only confirmed, and what the ratchet names", None),
+    Row(2, "a slot pending or on trial, not ok", "mark failed: why", _unfit),
+    Row(3, "a slot on trial, 3 trials used", "mark failed: trials", _used_up),
+    Row(4, "both slots pending or on trial", "mark the lower sequence failed: order; tie B", _both),
+    Row(5, "one slot pending or on trial", "mark a trial, boot it", _one),
+    Row(6, "a slot confirmed, authentic, not finished", "finish its confirmation", _unfinished),
+    Row(7, "a slot confirmed, ok", "boot the highest sequence, tie A; unwell: the agent alone", _confirmed),
+    Row(8, "else", "the agent alone", _none),
 )
 
 
 def decide(facts, context):
     """Return the Decision for two SlotFacts; without an anchor to judge by nothing is marked or tried (row 1)."""
-    for number, row in ROWS if context.has_anchor else ROWS[-2:]:
-        found = row(facts, context)
+    for row in ROWS[1:] if context.has_anchor else ROWS[-2:]:
+        found = row.judge(facts, context)
         if found is not None:
-            return Decision(number, found[0], found[1], found[2])
+            return Decision(row.number, found[0], found[1], found[2])
     raise AssertionError("the last row always applies")

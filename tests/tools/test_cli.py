@@ -301,3 +301,13 @@ def test_the_install_policy_is_printed_from_its_table():
     lines = pawl("policy").splitlines()
     assert len(lines) == 18
     assert lines[-1].split() == ["16", "else", "install"]
+
+
+def test_the_boot_table_is_printed_from_its_rows():
+    """Rows 1 to 8 in order, as JSON and for people; the page is there too."""
+    rows = json.loads(pawl("boot-table", "--json"))
+    assert [row["row"] for row in rows] == list(range(1, 9))
+    lines = pawl("boot-table").splitlines()
+    assert len(lines) == 9
+    assert lines[-1].split() == ["8", "else", "the", "agent", "alone"]
+    assert pawl("boot-table", "--page").startswith("# Boot table\n")

@@ -4,7 +4,19 @@ import sys
 
 import typer
 
-from pawl_tools.cli import device, fleet, group, keys, policy, provision, release, rollout, server, trust
+from pawl_tools.cli import (
+    boot_table,
+    device,
+    fleet,
+    group,
+    keys,
+    policy,
+    provision,
+    release,
+    rollout,
+    server,
+    trust,
+)
 from pawl_tools.errors import ToolError
 
 app = typer.Typer(
@@ -26,6 +38,7 @@ app.command("pack")(release.pack)
 app.command("verify")(release.verify)
 app.command("provision")(provision.provision)
 app.command("policy")(policy.policy)
+app.command("boot-table")(boot_table.boot_table)
 app.command("demo")(device.demo)
 
 
