@@ -34,12 +34,28 @@ class Download:
             )
 
     def _make_room(self, listing):
-        """Return the numbers of the blocks that the slot lacks, with room for each."""
-        for number in self._missing(listing):
-            self.slot.make_room(
-                number * codes.BLOCK_BYTES, listing.block_size(number), self.image.component
-            )
-        return self._missing(listing)  # of a large sector, others may be gone now
+        """Return the numbers of the blocks that the slot lacks, once the sectors that several blocks share have room for them.
+
+        Such a sector is erased unless it holds a block already and has room for the others: then it was erased as a whole.
+        """
+        region = self.region
+        missing = self._missing(listing)
+        places = [number * codes.BLOCK_BYTES for number in missing]
+        shared = [place for place in places if region.is_shared(place, codes.BLOCK_BYTES)]
+        if not shared:
+            return missing
+        held = [
+            region.sector(number * codes.BLOCK_BYTES)
+            for number in range(listing.blocks)
+            if number not in missing
+        ]
+        for place in shared:
+            sector = region.sector(place)
+            size = listing.block_size(place // codes.BLOCK_BYTES)
+            if sector not in held or not region.is_erased(place, size):
+                region.erase(place, size)
+                held.append(sector)
+        return self._missing(listing)  # of a sector that had to be erased, others may be gone
 
     def _missing(self, listing):
         return [number for number in range(listing.blocks) if not self._has(listing, number)]

@@ -119,7 +119,11 @@ class Region:
                 raise StorageError(codes.REASON_FLASH_READ_BACK, "flash did not erase")
             at = start + length
 
+    def sector(self, offset):
+        """Return (start, size) of the sector that holds this byte; the start is the flash's, not the region's."""
+        return self.flash.sector(self.start + offset)
+
     def is_shared(self, offset, size):
-        """Return whether the sector that begins or holds this span holds more than it."""
-        start, length = self.flash.sector(self.start + offset)
+        """Return whether the sector that holds the begin of this span holds more than it."""
+        start, length = self.sector(offset)
         return start != self.start + offset or length > size

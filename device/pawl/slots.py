@@ -146,21 +146,16 @@ class Slot:
         """Say that this release must never boot from here, and why."""
         self._program(_FAILED, 2, reason)
 
-    def make_room(self, offset, size, component):
-        """Erase the sector of a block that is to be written, if other blocks are in it too: they are lost.
-
-        Asked for each missing block before the first is fetched. A block with sectors of its own waits for `write_block`.
-        """
-        region = self.region(component)
-        if region.is_shared(offset, codes.BLOCK_BYTES) and not region.is_erased(offset, size):
-            region.erase(offset, size)
-
     def write_block(self, offset, block, component=codes.COMPONENT_APP):
-        """Write one block into an image, unless it is there already; erases only what it needs to."""
+        """Write one block into an image, unless it is there already.
+
+        Its sectors are erased also where they read as erased: what a cut left of an erase may read otherwise later. Those
+        that other blocks share were erased before the first of them came (`download`).
+        """
         region = self.region(component)
         if region.view(offset, len(block)) == block:
             return
-        if not region.is_erased(offset, len(block)):
+        if not region.is_shared(offset, codes.BLOCK_BYTES):
             region.erase(offset, len(block))
         region.program(offset, block)
 
