@@ -15,7 +15,7 @@ from pawl import codes
 from pawl_sim import tears
 from pawl_sim.flash import Operation, State
 from pawl_sim.geometry import Geometry, lay_out
-from pawl_sim.rig import Rig
+from pawl_sim.rig import Boot, Rig
 from pawl_sim.scenarios import Scenario
 from pawl_sim.seeds import Cut, Seed
 from pawl_sim.supply import Supply
@@ -38,6 +38,15 @@ class Failure:
 
     seed: Seed
     says: str
+
+
+class Stretch(NamedTuple):
+    """What happened from one power-on to the rest of the device, or to what broke a rule: then `fault` says which."""
+
+    seed: Seed
+    moments: list[Moment]
+    boots: list[Boot]
+    fault: str | None
 
 
 @dataclass(slots=True)
@@ -125,26 +134,34 @@ class Explorer:
         def keep(operation: Operation) -> None:
             note(Moment(operation, rig.flash.save(), witness.memory))
 
-        loader = rig.settle(witness, self.world, keep)
-        self._judge_end(loader, witness)
+        loader, decision = rig.settle(witness, self.world, keep)
+        self._judge_end(loader, decision, witness)
 
-    def _judge_end(self, loader: Any, witness: Witness) -> None:
+    def _judge_end(self, loader: Any, decision: Any, witness: Witness) -> None:
         """With power on the update completes, or is undone, and the reason is kept."""
         scenario, rig = self.scenario, self.rig
-        release = witness.judge_boot(rig.flash, loader, loader.decision)
+        release = witness.judge_boot(rig.flash, loader, decision)
         wanted = rig.supply.releases[scenario.ends_on]
         require(release is wanted, f"it doesn't end on {scenario.ends_on}")
-        status = loader.candidates[loader.decision.slot].slot.status()
-        require(status.state == codes.SLOT_CONFIRMED and status.is_settled, "what runs is not confirmed for good")
+        status = loader.candidates[decision.slot].slot.status()
+        require(
+            status.state == codes.SLOT_CONFIRMED and status.is_settled, "what runs is not confirmed for good"
+        )
         recorded = loader.ratchet.reading.roles[codes.IMAGE_APP]
         require(recorded.digest == loader.accepted.digest == wanted.digest, "R doesn't name what runs")
-        require(loader.anchor is not None and loader.anchor.version == scenario.anchors, "the walk did not end")
+        require(
+            loader.anchor is not None and loader.anchor.version == scenario.anchors, "the walk did not end"
+        )
         if scenario.reason is not None:
             told = [entry.code for entry in loader.storage.log().entries()]
             require(scenario.reason in told, "why the update failed is not in the log")
 
-    def replay(self, cuts: tuple[Cut, ...]) -> Iterator[tuple[Seed, list[Moment], str | None]]:
-        """Follow one trace; yield after each power-on its seed, what was written, and what broke a rule."""
+    def replay(self, cuts: tuple[Cut, ...]) -> Iterator[Stretch]:
+        """Follow one trace; yield a Stretch for each time that the power comes.
+
+        Raises:
+            ValueError: a cut names an operation that never comes, or a tear that it can't suffer.
+        """
         seed, state, memory = self.seed, self.begin, self.memory
         for cut in (*cuts, None):
             moments: list[Moment] = []
@@ -153,9 +170,11 @@ class Explorer:
                 self._settle(state, memory, moments.append)
             except Exception as error:  # noqa: BLE001 (as in `_follow`)
                 fault = f"{type(error).__name__}: {error}"
-            yield seed, moments, fault
-            if cut is None or cut.operation >= len(moments):
+            yield Stretch(seed, moments, self.rig.boots, fault)
+            if cut is None:
                 return
+            if cut.operation >= len(moments):
+                raise ValueError(f"there is no operation {cut.operation}: the last one is {len(moments) - 1}")
             moment, seed = moments[cut.operation], seed.then(cut)
             state, memory = self._torn(seed, moment), moment.memory
 

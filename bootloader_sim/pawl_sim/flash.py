@@ -16,7 +16,7 @@ from pawl.flash import check_program
 from pawl_sim.geometry import Plan
 
 
-class PowerCut(BaseException):  # noqa: N818 (what happens, not an error; nothing in the device may catch it)
+class PowerCut(BaseException):
     """The power went."""
 
 
@@ -93,7 +93,7 @@ class NorFlash:
 
     def view(self, offset: int, size: int) -> memoryview:
         """Return a view of the stored bytes; a span that flickers may read differently at every look."""
-        assert 0 <= offset and offset + size <= len(self.store), "outside of the flash"
+        assert offset >= 0 and offset + size <= len(self.store), "outside of the flash"
         for flicker in self._flickers:
             if flicker.offset < offset + size and offset < flicker.offset + len(flicker.before):
                 self._shake(flicker)
@@ -101,7 +101,7 @@ class NorFlash:
 
     def _shake(self, flicker: Flicker) -> None:
         self._reads += 1
-        chance = random.Random(flicker.seed + self._reads)  # noqa: S311 (bad luck, no secret)
+        chance = random.Random(flicker.seed + self._reads)
         mood = chance.randrange(3)
         size = len(flicker.before)
         mask = (bytes(size), b"\xff" * size, chance.randbytes(size))[mood]
@@ -168,8 +168,6 @@ def _without(flicker: Flicker, offset: int, size: int) -> list[Flicker]:
         parts.append(flicker._replace(before=flicker.before[:first], after=flicker.after[:first]))
     if last < len(flicker.before):
         parts.append(
-            Flicker(
-                flicker.offset + last, flicker.before[last:], flicker.after[last:], flicker.seed + 1
-            )
+            Flicker(flicker.offset + last, flicker.before[last:], flicker.after[last:], flicker.seed + 1)
         )
     return parts

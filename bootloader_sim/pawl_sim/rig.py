@@ -14,7 +14,7 @@ from pawl.bootloader import Bootloader
 from pawl.identity import partition_of
 from pawl.index import cut
 from pawl.storage import Storage
-from pawl_sim.flash import NorFlash, Operation, State, nothing
+from pawl_sim.flash import NorFlash, Operation, nothing
 from pawl_sim.geometry import Plan
 from pawl_sim.supply import Release, Supply
 from pawl_sim.witness import Memory, Witness, require
@@ -75,15 +75,19 @@ class Rig:
         slot.mark_written()
         return slot
 
-    def settle(self, witness: Witness, world: World, operating: Callable[[Operation], None] | None = None) -> Any:
-        """Boot until the device rests; return the Bootloader of one more boot, which has nothing to do."""
+    def settle(
+        self, witness: Witness, world: World, operating: Callable[[Operation], None] | None = None
+    ) -> tuple[Any, Any]:
+        """Boot until the device rests; return (Bootloader, Decision) of one more boot, which has nothing to do."""
         self.boots = []
         for _ in range(BOOTS_MAX):
             if not self.boot(witness, world, operating):
                 return self._require_rest()
         raise AssertionError("the device never comes to rest")
 
-    def boot(self, witness: Witness, world: World, operating: Callable[[Operation], None] | None = None) -> bool:
+    def boot(
+        self, witness: Witness, world: World, operating: Callable[[Operation], None] | None = None
+    ) -> bool:
         """Boot once and run; return whether it ended in a reset. A PowerCut that `operating` raises comes out."""
 
         def watch(operation: Operation) -> None:
@@ -107,7 +111,7 @@ class Rig:
         port = Port(self.supply.sign)
         self.boots.append(Boot(row=decision.row, slot=decision.slot, lines=port.lines))
         release = witness.judge_boot(self.flash, loader, decision)
-        agent = Agent(port, loader, decision, counter, _health(witness, world, release))
+        agent: Any = Agent(port, loader, decision, counter, _health(witness, world, release))
         agent.link = Link(world, agent.walk, _OFFER_TOPIC)
         try:
             agent.run().send(None)
@@ -117,18 +121,18 @@ class Rig:
             return False
         raise AssertionError("the agent waits for something that is no message")
 
-    def _require_rest(self) -> Any:
+    def _require_rest(self) -> tuple[Any, Any]:
         def refuse(_: Operation) -> None:
             raise AssertionError("a boot that has nothing to do writes to flash")
 
         self.flash.operating = refuse
         try:
             loader = Bootloader(self.storage(), self.supply.verify)
-            loader.decision = loader.settle(is_unwell=False)
+            decision = loader.settle(is_unwell=False)
         finally:
             self.flash.operating = nothing
         require(not loader.faults, "a settled device reports faults")
-        return loader
+        return loader, decision
 
 
 def _health(witness: Witness, world: World, release: Release | None) -> Callable[[], Any]:
@@ -147,4 +151,3 @@ def remember(supply: Supply, names: tuple[str, ...], sequence: int, anchor: int)
     """Return what a witness knows at the start: what was confirmed, and R."""
     proven = frozenset(supply.releases[name].digest for name in names)
     return Memory(sequence, anchor, proven, (0, 0))
-

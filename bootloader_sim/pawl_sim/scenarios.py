@@ -281,5 +281,4 @@ SCENARIOS = {
 }
 
 
-
 __all__ = ["SCENARIOS", "Scenario"]

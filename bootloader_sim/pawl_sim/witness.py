@@ -1,9 +1,9 @@
 """What must hold at every boot, judged by what the explorer knows and the device doesn't say.
 
-    1. What boots is a release that was signed, asked for, and in flash byte for byte: old or new, never a mix.
-    2. The ratchet's reading never falls, and never names what didn't run well first.
-    3. A release has three trials. The images of the slot that runs are never written.
-    4. Where a verified image must be there, the recovery agent never runs in its place.
+1. What boots is a release that was signed, asked for, and in flash byte for byte: old or new, never a mix.
+2. The ratchet's reading never falls, and never names what didn't run well first.
+3. A release has three trials. The images of the slot that runs are never written.
+4. Where a verified image must be there, the recovery agent never runs in its place.
 """
 
 from typing import Any, NamedTuple
@@ -65,7 +65,9 @@ class Witness:
         """Judge what a boot decided; return the Release that runs, or None."""
         self._judge_readings(loader)
         if decision.action == boot.RECOVER:
-            require(self.may_recover, f"the recovery agent runs (row {decision.row}), though an image was there")
+            require(
+                self.may_recover, f"the recovery agent runs (row {decision.row}), though an image was there"
+            )
             return None
         candidate = loader.candidates[decision.slot]
         release = self.supply.by_digest.get(candidate.slot.status().digest)

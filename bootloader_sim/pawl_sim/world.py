@@ -18,11 +18,11 @@ _LOSSES_MAX = 4
 _TIME = 1_700_000_100
 
 
-class Rest(BaseException):  # noqa: N818 (what happens, not an error)
+class Rest(BaseException):
     """The device waits for something that will not come: it has nothing left to do."""
 
 
-class Reset(BaseException):  # noqa: N818 (what happens, not an error)
+class Reset(BaseException):
     """The device resets itself."""
 
 
