@@ -76,24 +76,30 @@ class Rig:
         return slot
 
     def settle(
-        self, witness: Witness, world: World, operating: Callable[[Operation], None] | None = None
-    ) -> tuple[Any, Any]:
-        """Boot until the device rests; return (Bootloader, Decision) of one more boot, which has nothing to do."""
+        self,
+        witness: Witness,
+        world: World,
+        operating: Callable[[Operation], None] = nothing,
+        is_known: Callable[[], bool] = lambda: False,
+    ) -> tuple[Any, Any] | None:
+        """Boot until the device rests; return (Bootloader, Decision) of one more boot, which has nothing to do.
+
+        `is_known` is asked before each boot: if so, its future is known too, and nothing is returned.
+        """
         self.boots = []
         for _ in range(BOOTS_MAX):
+            if is_known():
+                return None
             if not self.boot(witness, world, operating):
                 return self._require_rest()
         raise AssertionError("the device never comes to rest")
 
-    def boot(
-        self, witness: Witness, world: World, operating: Callable[[Operation], None] | None = None
-    ) -> bool:
+    def boot(self, witness: Witness, world: World, operating: Callable[[Operation], None] = nothing) -> bool:
         """Boot once and run; return whether it ended in a reset. A PowerCut that `operating` raises comes out."""
 
         def watch(operation: Operation) -> None:
             witness.watch(operation)
-            if operating is not None:
-                operating(operation)
+            operating(operation)
 
         self.flash.operating = watch
         try:
