@@ -43,7 +43,7 @@ class Device:
             raise ToolError(f"{folder} has no flash.bin: `pawl provision` makes one")
         self.folder = folder
         self.heap = HEAP
-        self._agent = agent
+        self.agent = agent
         self._toolchain = toolchain
         self._on_line = on_line
         self._watchdog_timeout_s = watchdog_timeout_s
@@ -52,12 +52,19 @@ class Device:
         self._thread: threading.Thread | None = None
         self.starts = 0
 
-    def _command(self, watchdog: int) -> list[str]:
-        code = _STAGE0.format(
-            agent=str(self._agent.resolve()),
-            flash=str((self.folder / "flash.bin").resolve()),
-            watchdog=watchdog,
+    @property
+    def flash(self) -> Path:
+        """The file that stands for its flash."""
+        return self.folder / "flash.bin"
+
+    def start_code(self, watchdog: int) -> str:
+        """Return what MicroPython runs first; called each time before the process starts."""
+        return _STAGE0.format(
+            agent=str(self.agent.resolve()), flash=str(self.flash.resolve()), watchdog=watchdog
         )
+
+    def _command(self, watchdog: int) -> list[str]:
+        code = self.start_code(watchdog)
         return [str(self._toolchain.micropython), "-X", f"heapsize={self.heap}", "-c", code]
 
     def power_on(self) -> None:
