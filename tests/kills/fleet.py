@@ -15,6 +15,7 @@ from pawl_tools import launcher, pack, release, toolchain
 from pawl_tools.site import Site
 
 _BOOT = "pawl: boot "
+_RESETS = "pawl: state REBOOT"
 _TAIL_LINES = 60
 
 
@@ -35,6 +36,9 @@ class Victim(launcher.Device):
         self.parts = []  # of the operations it was killed at
         self.places = []
         self.ends = []
+        self.heap_in_trial = None
+        self.outcome = None
+        self.reassigned = 0
         self.has_booted = False  # since it was killed
         self._counted = 0
         self.ratchet = 0
@@ -80,16 +84,16 @@ class Victim(launcher.Device):
             self.places.append(self.regions[-1])
             self._counted = 0
             self.has_booted = False
+        elif line == _RESETS and self.heap_in_trial:
+            self.heap = self.heap_in_trial
         elif line.startswith(_BOOT):
             self.has_booted = True
             self._judge_boot(line)
 
     def _judge_boot(self, line):
-        """What boots is what the flash said before; both releases were there whole, so it is never nothing."""
+        """What boots is what the flash said before."""
         if line != self._expected:
             self.faults.append(f"booted {line!r} where the flash says {self._expected!r}")
-        if line.endswith("slot -"):
-            self.faults.append("no slot booted")
 
     def tail(self):
         """Return the end of the console."""

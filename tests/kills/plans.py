@@ -89,19 +89,21 @@ async def _update(fleet, name, kills, *, is_aged, meanwhile=_nothing):
     try:
         async with asyncio.timeout(_DEADLINE_S):
             await meanwhile(victim)
-            await _until(lambda: fleet.settlement(name))
+            await until(lambda: fleet.settlement(name))
             await _late_kills(victim)
-            await _until(lambda: victim.has_booted)
+            await until(lambda: victim.has_booted)
     except TimeoutError:
         victim.faults.append(f"the update did not end in {_DEADLINE_S} s")
     finally:
         await asyncio.to_thread(victim.power_off)
-    _judge_end(fleet, victim)
+    victim.faults += [line for line in victim.console if line.endswith(" slot -")]
+    judge_end(fleet, victim)
     return victim
 
 
-async def _until(holds):
-    while not holds():
+async def until(holds):
+    """Wait until something holds that other threads bring about."""
+    while not holds():  # noqa: ASYNC110 (no event of this loop tells it)
         await asyncio.sleep(_PAUSE_S)
 
 
@@ -113,7 +115,8 @@ async def _late_kills(victim):
         await asyncio.sleep(_PAUSE_S)
 
 
-def _judge_end(fleet, victim):
+def judge_end(fleet, victim):
+    """Note what is wrong with the end of an update."""
     settled = fleet.settlement(victim.name)
     if settled is None or settled.state != "succeeded":
         victim.faults.append(f"the assignment ended as {settled}")
@@ -123,11 +126,3 @@ def _judge_end(fleet, victim):
         victim.witness.require_updated(raw)
     except AssertionError as error:
         victim.faults.append(str(error))
-
-
-def plan_of(words):
-    """Return the plan that these words name, as a failure prints them."""
-    kind, *rest = words.split()
-    if kind == "step":
-        return Step(kind=rest[0], number=int(rest[1]), part=rest[2])
-    return {"pair": Pair, "moment": Moment}[kind](seed=int(rest[0]))

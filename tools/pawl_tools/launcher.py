@@ -70,7 +70,7 @@ class Device:
     def power_on(self) -> None:
         """Start the device and keep it running."""
         self._is_powered = True
-        self._thread = threading.Thread(target=self.run, daemon=True)
+        self._thread = threading.Thread(target=self._keep_running, daemon=True)
         self._thread.start()
 
     def power_off(self) -> None:
@@ -88,6 +88,9 @@ class Device:
     def run(self) -> None:
         """Run the device in the foreground until `power_off`."""
         self._is_powered = True
+        self._keep_running()
+
+    def _keep_running(self) -> None:
         with tempfile.TemporaryDirectory() as empty:
             while self._is_powered:
                 code = self._run_once(Path(empty))
@@ -111,6 +114,8 @@ class Device:
             )
         finally:
             os.close(write_end)
+        if not self._is_powered:  # cut off while it was being started
+            self._process.kill()
         watchdog = threading.Thread(target=self._watch, args=(read_end, self._process), daemon=True)
         watchdog.start()
         return self._read_console(self._process)
