@@ -44,6 +44,11 @@ def run_campaign(folder, *, short, long, **site):
     asyncio.run(walk())
 
 
+def _this_test():
+    """Return what pytest calls the test that runs."""
+    return os.environ.get("PYTEST_CURRENT_TEST", "tests/kills").split(" ")[0]
+
+
 class Campaign:
     """Counts over all plans; `failures` name the words that run one of them again alone."""
 
@@ -73,7 +78,7 @@ class Campaign:
         if victim.faults:
             faults = "; ".join(victim.faults)
             self.failures.append(
-                f"{plan.words}: {faults}\n  alone: PAWL_KILL='{plan.words}' pytest tests/kills\n{victim.tail()}"
+                f"{plan.words}: {faults}\n  alone: PAWL_KILL='{plan.words}' pytest {_this_test()}\n{victim.tail()}"
             )
         if LONG and self.counts["updates"] % 20 == 0:
             self.say()

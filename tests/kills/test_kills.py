@@ -2,7 +2,7 @@
 
     pytest tests/kills                            # sampled, under a minute
     PAWL_KILLS=100 pytest tests/kills -s          # every step, in each of three ways; so many pairs and random moments
-    PAWL_KILL='step aged 17 half' pytest tests/kills       # one of them alone, as a failure names it
+    PAWL_KILL='step aged 17 half' pytest tests/kills/test_kills.py::test_killed_at_persisted_steps    # one alone
 
 Judged at every start: whole images where marks say so, a ratchet that didn't fall, a boot of what the flash says. At the
 end: the new release confirmed in both units, the ratchet at it.
