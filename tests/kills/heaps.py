@@ -8,7 +8,7 @@ from plans import judge_end, until
 
 from pawl_tools.launcher import HEAP
 
-_LOW_S = 14
+_LOW_S = 40
 _STARTS_IN_VAIN = 10
 _DEADLINE_S = 120
 _REASSIGNED_MAX = 2

@@ -8,7 +8,7 @@ from operations import PARTS, Kill
 
 _PAUSE_S = 0.05
 _DEADLINE_S = 120
-_LATE_S = 4  # for an operation that comes after the assignment was settled
+_LATE_S = 3  # for an operation that comes after the assignment was settled
 _SPAN_S = 4.0  # an update takes 2 to 4, as busy as the machine is
 _OPERATIONS = 26
 _ROUNDS = 2  # so often is a device killed that is killed more than once: the third trial is left
