@@ -3,7 +3,7 @@
 Done by the device's own code on a copy of its flash. So an update meets every erase that it ever can.
 """
 
-from witness import NEW_SLOT, OLD_SLOT, storage_of
+from flash_judge import NEW_SLOT, OLD_SLOT, storage_of
 
 from pawl import codes, index, ratchet
 from pawl.bootloader import Bootloader

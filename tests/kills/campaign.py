@@ -9,9 +9,9 @@ import sys
 import time
 from collections import Counter
 
-from fleet import fleet
 from heaps import HeapStep
 from plans import Moment, Pair, Step
+from victims import fleet
 
 LONG = int(os.environ.get("PAWL_KILLS", "0"))
 ONLY = os.environ.get("PAWL_KILL", "")

@@ -14,10 +14,6 @@ _OPERATIONS = 26
 _ROUNDS = 2  # so often is a device killed that is killed more than once: the third trial is left
 
 
-class StuckError(AssertionError):
-    """An update did not come to its end."""
-
-
 @dataclass(frozen=True, kw_only=True)
 class Step:
     """Kill at one operation of the update of a new or an aged device."""

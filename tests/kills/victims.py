@@ -6,8 +6,8 @@ import time
 from contextlib import asynccontextmanager, suppress
 
 from ageing import age
+from flash_judge import Witness
 from operations import is_kill, region_of
-from witness import Witness
 
 from pawl import bundle, suit
 from pawl_server.events import AssignmentSettled
@@ -42,14 +42,15 @@ class Victim(launcher.Device):
         self.has_booted = False  # since it was killed
         self._counted = 0
         self.ratchet = 0
+        self._found = b""  # in its flash when it started
         self._expected = None
 
     def start_code(self, watchdog):
         """Judge what the flash holds now; count operations until the device was killed."""
-        raw = self.flash.read_bytes()
+        self._found = self.flash.read_bytes()
         try:
-            self.ratchet = self.witness.require_sound(raw, self.ratchet)
-            self._expected = self.witness.boot_line(raw)
+            self.ratchet = self.witness.require_sound(self._found, self.ratchet)
+            self._expected = self.witness.boot_line(self._found)
         except AssertionError as error:
             self.faults.append(str(error))
         if not self.kills:
@@ -91,9 +92,13 @@ class Victim(launcher.Device):
             self._judge_boot(line)
 
     def _judge_boot(self, line):
-        """What boots is what the flash said before."""
+        """What boots is what the flash said before, and was signed."""
         if line != self._expected:
             self.faults.append(f"booted {line!r} where the flash says {self._expected!r}")
+        try:
+            self.witness.require_may_boot(self._found, line[-1])
+        except AssertionError as error:
+            self.faults.append(str(error))
 
     def tail(self):
         """Return the end of the console."""

@@ -12,7 +12,8 @@ from pawl.ratchet import release_of
 from pawl.storage import Storage
 
 OLD_SLOT, NEW_SLOT = codes.RUNNING_A, codes.RUNNING_B
-_SAYS_WHOLE = (codes.SLOT_WRITTEN, codes.SLOT_PENDING, codes.SLOT_TRIAL, codes.SLOT_CONFIRMED)
+_MAY_BOOT = (codes.SLOT_PENDING, codes.SLOT_TRIAL, codes.SLOT_CONFIRMED)
+_SAYS_WHOLE = (codes.SLOT_WRITTEN, *_MAY_BOOT)
 
 
 def storage_of(raw):
@@ -52,6 +53,15 @@ class Witness:
         sequence = reading.sequence if reading else 0
         assert sequence >= ratchet_before, f"the ratchet fell from {ratchet_before} to {sequence}"
         return sequence
+
+    def require_may_boot(self, raw, letter):
+        """Require that the slot of this letter was asked for, by whole marks, and holds what was signed, byte for byte."""
+        if letter == "-":
+            return
+        slot = storage_of(raw).slots["AB".index(letter)]
+        status = slot.status()
+        assert status.state in _MAY_BOOT, f"slot {letter} booted, and is in state {status.state}"
+        self._require_whole(slot, status.digest)
 
     def _require_whole(self, slot, digest):
         bundle = self.bundles.get(digest)
