@@ -105,8 +105,13 @@ class Agent:
         """Return the session, opened and checked in if it wasn't."""
         session = self.link.session
         if session is None:
-            session = await self.link.open()
-            await self._check_in(session)
+            try:
+                session = await self.link.open()
+                await self._check_in(session)
+            except MemoryError:
+                # A session that is left half open would be taken for one that is checked in; and the next try has to wait.
+                gc.collect()
+                raise TransportError(codes.REASON_OUT_OF_MEMORY, "no room for a check-in")
         return session
 
     async def _check_in(self, session):
@@ -227,7 +232,10 @@ class Agent:
 
     def _count(self, reason, digest=None):
         self.refusals[reason] = self.refusals.get(reason, 0) + 1
-        self.diary.refuse(reason, digest)
+        try:
+            self.diary.refuse(reason, digest)
+        except MemoryError:
+            gc.collect()  # it stays counted in the next hello: no reason to stop the application with the agent
         self.port.log("refused %d" % reason)
 
     async def _download(self):

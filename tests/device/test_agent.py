@@ -496,3 +496,44 @@ def test_out_of_memory_in_a_handler_is_named_too():
 
     world.board.flash.program = no_room
     assert refused(world) == codes.REASON_OUT_OF_MEMORY
+
+
+def test_out_of_memory_in_a_check_in_is_a_lost_link():
+    """Half a check-in is none: the connection is closed, and the next one tells and installs as ever (T40)."""
+    world = World()
+    world.publish(factory.release(sequence=2, version=(2,)))
+    sign = world.port.sign
+    failures = [MemoryError()]
+
+    def no_room(secret, message):
+        if failures:
+            raise failures.pop()
+        return sign(secret, message)
+
+    world.port.sign = no_room
+    world.run(timeout_s=3)
+    assert world.is_reset
+    assert world.port.attempts == ["normal", "normal"]
+    assert world.reports() == [(codes.EVENT_STARTED, OK)]
+
+
+def test_out_of_memory_at_the_log_does_not_end_the_agent():
+    """Where the log finds no room either, the refusal is told all the same (T40)."""
+    world = World()
+    world.publish(factory.release(sequence=2, version=(2,)))
+    log = world.board.storage.regions["log"]
+    program = world.board.flash.program
+
+    def no_room(offset, data):
+        if offset >= log.start or offset in range(*image_b(world)):
+            raise MemoryError
+        program(offset, data)
+
+    world.board.flash.program = no_room
+    assert refused(world) == codes.REASON_OUT_OF_MEMORY
+
+
+def image_b(world):
+    """Return where the image of slot B begins and ends."""
+    region = world.board.storage.regions["image_b"]
+    return region.start, region.start + region.size
