@@ -42,12 +42,21 @@ class Download:
         done += listing.blocks - len(missing)
         for at in range(0, len(missing), WINDOW):
             report_progress(done + at, total)
-            await session.fetch(
-                [
-                    (topics.block(self.digest, listing.best.number, number), self._writer(listing, number))
-                    for number in missing[at : at + WINDOW]
-                ]
-            )
+            await self._fetch_window(session, listing, missing[at : at + WINDOW])
+
+    async def _fetch_window(self, session, listing, numbers):
+        """Fetch these blocks; where there is no room to inflate one, these and all that follow as they are."""
+        while True:
+            variant = listing.best.number
+            wanted = [
+                (topics.block(self.digest, variant, number), self._writer(listing, number)) for number in numbers
+            ]
+            try:
+                return await session.fetch(wanted)
+            except StorageError as error:
+                if error.code != codes.REASON_OUT_OF_MEMORY or listing.best is listing.plain:
+                    raise
+            listing.best = listing.plain
 
     def _make_room(self, listing, is_again):
         """Return the numbers of the blocks that the slot lacks, once the sectors that several blocks share have room for them."""

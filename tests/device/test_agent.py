@@ -4,7 +4,8 @@ import factory
 import simulator
 from simulator import World
 
-from pawl import agent, codes, topics
+from pawl import agent, codes, index, topics
+from pawl.compat import sha256
 from pawl.session import Session
 
 OK = codes.REASON_OK
@@ -537,3 +538,40 @@ def image_b(world):
     """Return where the image of slot B begins and ends."""
     region = world.board.storage.regions["image_b"]
     return region.start, region.start + region.size
+
+
+def test_out_of_memory_while_inflating_fetches_plain_blocks():
+    """A block that finds no room to be inflated is fetched as it is, and so is what follows: the update goes on (T40)."""
+    world = World()
+    world.publish(release_of_two_variants())
+    first, end = image_b(world)
+    program = world.board.flash.program
+    failures = [MemoryError()]
+
+    def no_room(offset, data):
+        if failures and first <= offset < end:
+            raise failures.pop()
+        program(offset, data)
+
+    world.board.flash.program = no_room
+    world.run()
+    assert world.is_reset
+    fetched = [topic.split("/")[-2:] for topic in world.broker.fetched]
+    blocks = [(variant, number) for variant, number in fetched if number.isdigit()]
+    assert ("1", "0") in blocks and ("0", "0") in blocks, blocks
+    world.run()
+    assert installed(world) == 2
+
+
+def release_of_two_variants():
+    """Return a bundle whose index has a deflate variant, of blocks that it leaves as they are."""
+    image = factory.IMAGE
+    listing = index.write(image, index.cut(image))
+    digest = sha256(listing)
+    values = factory.manifest_values(2, (2,), image)
+    values[codes.MANIFEST_INSTALL][1] = {codes.PARAMETER_URI: index.uri_of(digest)}
+    manifest = factory.manifest_bytes(values)
+    name = index.b64u(digest)
+    members = {index.uri_of(digest): image, "#i:" + name: listing, "#p:" + name + ":1": image}
+    signed = factory.authentication(manifest, (factory.RELEASE,))
+    return factory.bundle.envelope_of(signed, manifest, members)
