@@ -105,7 +105,7 @@ def _against_slots(wear: Wear, series: Supply) -> list[Figure]:
     }
     return [
         Figure(
-            name="image: erases of its busiest sector in 1000 updates",
+            name="image: erases of its busiest sector in 1000 updates, one a day",
             value=1000 * wear.busiest["image"],
             unit="erases",
             reference=words,
@@ -127,7 +127,7 @@ def swapped(series: Supply) -> dict[str, float]:
 def _against_records(wear: Wear) -> list[Figure]:
     return [
         Figure(
-            name=f"{stem}: erases of its busiest sector in 1000 updates",
+            name=f"{stem}: erases of its busiest sector in 1000 updates, one a day",
             value=1000 * wear.busiest[stem],
             unit="erases",
             reference=_NAIVE,

@@ -14,7 +14,17 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
-from benchmarks import authorisation, boot_time, download, flash_wear, heap, resume, root_walk, shares, signature_check
+from benchmarks import (
+    authorisation,
+    boot_time,
+    download,
+    flash_wear,
+    heap,
+    resume,
+    root_walk,
+    shares,
+    signature_check,
+)
 from benchmarks.figures import Figure, table
 from benchmarks.fleet import Fleet
 from pawl_tools import toolchain

@@ -162,9 +162,7 @@ def _busiest(plan: Plan, erases: Counter[int]) -> Counter[str]:
     return found
 
 
-def _by_stem(
-    counts: Counter[str], together: Callable[[Iterable[int]], int], rounds: int
-) -> dict[str, float]:
+def _by_stem(counts: Counter[str], together: Callable[[Iterable[int]], int], rounds: int) -> dict[str, float]:
     """Return the counts of one round, those of a pair of regions taken together."""
     stems = {stem_of(region) for region in counts}
     return {

@@ -95,7 +95,9 @@ def _key_set(*numbers: int) -> trust.KeySet:
 
 def _anchors() -> tuple[bytes, ...]:
     """Return a chain in which each anchor has another root."""
-    return tuple(_anchor(version, _ROOTS[max(0, version - 2) : version]) for version in range(1, len(_ROOTS) + 1))
+    return tuple(
+        _anchor(version, _ROOTS[max(0, version - 2) : version]) for version in range(1, len(_ROOTS) + 1)
+    )
 
 
 def _anchor(version: int, signers: Sequence[int]) -> bytes:
