@@ -67,20 +67,21 @@ class _Way:
 
 # The journals' cells go round a whole number of times in the counted rounds, or close to it.
 _DAILY = _Way(name="an update a day", round_=_update_a_day, warm=32, rounds=32)
+_BOOTING = _Way(name=f"{_BOOTS} boots a day", round_=_boot_an_hour, warm=4, rounds=16)
 _OTHERS = (
     _Way(name="an update a week", round_=_update_a_week, warm=8, rounds=16, days=7),
-    _Way(name=f"{_BOOTS} boots a day", round_=_boot_an_hour, warm=4, rounds=16),
     _Way(name=f"{_FAILURES} failed updates a day", round_=_failures, warm=4, rounds=8),
     _Way(name=f"{_REFUSALS} things refused a day", round_=_refusals, warm=4, rounds=16),
 )
 
 
 def measure(_: Toolchain) -> list[Figure]:
-    """Return erases by region for an update, then the years of each way to live."""
+    """Return erases by region for an update and for a boot, then the years of each way to live."""
     series = make_series(_RELEASES, IMAGE_BYTES, DATA_BYTES)
-    daily = _live(series, _DAILY)
-    figures = [*_against_slots(daily, series), *_against_records(daily)]
+    daily, boots = _live(series, _DAILY), _live(series, _BOOTING)
+    figures = [*_against_slots(daily, series), *_against_records(daily), _per_boot(boots)]
     figures += [_years(_DAILY, daily, stem) for stem in _by_wear(daily)]
+    figures += [_years(_BOOTING, boots, stem) for stem in _by_wear(boots)]
     for way in _OTHERS:
         wear = _live(series, way)
         figures += [_years(way, wear, stem) for stem in _by_wear(wear)[:2]]
@@ -136,6 +137,16 @@ def _against_records(wear: Wear) -> list[Figure]:
         for stem in _by_wear(wear)
         if stem not in _SLOTS
     ]
+
+
+def _per_boot(wear: Wear) -> Figure:
+    return Figure(
+        name="boots: erases of its busiest sector in 1000 boots",
+        value=1000 * wear.busiest["boots"] / _BOOTS,
+        unit="erases",
+        reference=_NAIVE,
+        reference_value=1000 * wear.records["boots"] / _BOOTS,
+    )
 
 
 def _years(way: _Way, wear: Wear, stem: str) -> Figure:

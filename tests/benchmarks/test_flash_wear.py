@@ -84,9 +84,10 @@ def test_the_reference_erases_its_scratch_sector_for_each_sector_swapped():
 
 def test_figures_name_region_way_of_life_and_reference(monkeypatch):
     """An update's erases first, then the years of each way to live; more erases are fewer years."""
-    short = [replace(way, warm=0, rounds=2) for way in (flash_wear._DAILY, *flash_wear._OTHERS)]
-    monkeypatch.setattr(flash_wear, "_DAILY", short[0])
-    monkeypatch.setattr(flash_wear, "_OTHERS", tuple(short[1:]))
+    monkeypatch.setattr(flash_wear, "_DAILY", replace(flash_wear._DAILY, warm=0, rounds=2))
+    monkeypatch.setattr(flash_wear, "_BOOTING", replace(flash_wear._BOOTING, warm=4, rounds=8))
+    others = [replace(way, warm=0, rounds=2) for way in flash_wear._OTHERS]
+    monkeypatch.setattr(flash_wear, "_OTHERS", tuple(others))
     figures = flash_wear.measure(None)
     by_name = {figure.name: figure for figure in figures}
     page = by_name["page: erases of its busiest sector in 1000 updates, one a day"]
@@ -94,5 +95,7 @@ def test_figures_name_region_way_of_life_and_reference(monkeypatch):
     life = by_name["page: 10000 cycles last, with an update a day"]
     assert life.value == pytest.approx(10_000 / 0.5 / 365.25)
     assert life.ratio == pytest.approx(1 / page.ratio)
+    boots = by_name["boots: erases of its busiest sector in 1000 boots"]
+    assert (boots.value, boots.reference_value) == (1000 / 64, 2000)
     ways = {figure.name.partition("with ")[2] for figure in figures if figure.unit == "years"}
     assert len(ways) == 5
