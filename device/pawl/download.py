@@ -49,7 +49,8 @@ class Download:
         while True:
             variant = listing.best.number
             wanted = [
-                (topics.block(self.digest, variant, number), self._writer(listing, number)) for number in numbers
+                (topics.block(self.digest, variant, number), self._writer(listing, number))
+                for number in numbers
             ]
             try:
                 return await session.fetch(wanted)
