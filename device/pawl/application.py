@@ -35,8 +35,8 @@ class Application:
         return False
 
     async def run_beside(self, agent, counter):
-        """Run all of it; returns only by a reset, or by the fault of one part."""
-        await asyncio.gather(self._watch(), self._run(), agent.run(), self._note_well(counter))
+        """Run all of it, the application first; returns only by a reset, or by the fault of one part."""
+        await asyncio.gather(self._run(), self._watch(), agent.run(), self._note_well(counter))
 
     async def _watch(self):
         while True:
