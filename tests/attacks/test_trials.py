@@ -125,7 +125,11 @@ def test_t36_a_confirmed_release_that_goes_bad(attack, load):
     row.failed(target.agent.running, codes.RUNNING_RECOVERY, "the recovery agent's turn")
     target.run()
     after = target.snapshot()
-    row.kept((after.runs, after.slot_b[0], after.slot_a), ("B", "confirmed", before.slot_a), "slot B runs, confirmed")
+    row.kept(
+        (after.runs, after.slot_b[0], after.slot_a),
+        ("B", "confirmed", before.slot_a),
+        "slot B runs, confirmed",
+    )
 
 
 def test_t36_an_agent_that_stands_still(attack):

@@ -48,8 +48,7 @@ class Steady:
     """An application that goes on."""
 
     async def main(self):
-        while True:
-            await asyncio.sleep(10)
+        await asyncio.Event().wait()
 
 
 class WatchedTarget(Target):

@@ -16,7 +16,12 @@ STARTERS = ("boot", "main")
 BOOT = ("stage0", "pawl", "asyncio")
 BUILT_IN = ("os", "io", "time", "json", "errno", "socket", "select", "struct", "hashlib", "random")
 ABSENT = ("ssl",)
-NAMES = (*STARTERS, *BOOT, *BUILT_IN, *ABSENT)  # what a plain start finds in a folder, before what is built in
+NAMES = (
+    *STARTERS,
+    *BOOT,
+    *BUILT_IN,
+    *ABSENT,
+)  # what a plain start finds in a folder, before what is built in
 UNREACHED = ("tls", "sys")  # built in, and never looked for in a folder
 FROZEN = ("stage0", "asyncio")
 CODE = "print('PLANTED', {name!r})\n"
@@ -79,9 +84,9 @@ def seen(output):
     return [line for line in output.splitlines() if line.split(" ")[0] in ("path", "mounts", "files", "rom")]
 
 
-def run(command, folder, *, stdin=b"", environment=(), interrupt_at=None, descriptors=()):
-    """Run a command in a folder, which is its home too; return (exit code, output)."""
-    process = subprocess.Popen(
+def launch(command, folder, environment=(), descriptors=()):
+    """Start a command in a folder, which is its home too."""
+    return subprocess.Popen(
         command,
         cwd=folder,
         env={"PATH": os.defpath, "HOME": str(folder), **dict(environment)},
@@ -90,6 +95,10 @@ def run(command, folder, *, stdin=b"", environment=(), interrupt_at=None, descri
         stderr=subprocess.STDOUT,
         pass_fds=descriptors,
     )
+
+
+def finish(process, stdin=b"", interrupt_at=None):
+    """Type Ctrl-C when its output has come so far, then the rest; return (exit code, output)."""
     before = b""
     if interrupt_at:
         while interrupt_at not in before:
@@ -106,11 +115,11 @@ def run(command, folder, *, stdin=b"", environment=(), interrupt_at=None, descri
     return process.returncode, (before + output).decode()
 
 
-def start(device, folder, **changes):
+def start(device, folder, environment=(), **typed):
     """Start a device once, by the launcher's own command, but where somebody else prepared folder and environment."""
     feed, watchdog = os.pipe()
     try:
-        return run(device._command(watchdog), folder, descriptors=(watchdog,), **changes)
+        return finish(launch(device._command(watchdog), folder, environment, (watchdog,)), **typed)
     finally:
         os.close(feed)
         os.close(watchdog)
@@ -119,7 +128,7 @@ def start(device, folder, **changes):
 def plainly(board, folder, names=NAMES, environment=()):
     """Return which of the modules run when the firmware is started plainly, and asked for each."""
     code = "; ".join(f"import {name}" for name in names)
-    code, output = run([board.toolchain.micropython, "-c", code], folder, environment=environment)
+    code, output = finish(launch([board.toolchain.micropython, "-c", code], folder, environment))
     assert code == 0, output
     return planted(output)
 
@@ -185,9 +194,11 @@ def test_no_image_shadows_the_agent(board, bytecode, tmp_path, component, form):
         files["pawl/__init__.mpy"] = files.pop("pawl.mpy")
     shadows = board.image(files | ({"main.mpy": b"never read"} if component == "data" else {}))
     (tmp_path / "image").write_bytes(shadows)
-    mounted = "import sys, vfs; vfs.mount(vfs.VfsRom(open('image', 'rb').read()), '/x'); sys.path[:] = ['/x']; "
+    mounted = (
+        "import sys, vfs; vfs.mount(vfs.VfsRom(open('image', 'rb').read()), '/x'); sys.path[:] = ['/x']; "
+    )
     control = mounted + "; ".join(f"import {name}" for name in names)
-    assert planted(run([board.toolchain.micropython, "-c", control], tmp_path)[1]) == names
+    assert planted(finish(launch([board.toolchain.micropython, "-c", control], tmp_path))[1]) == names
     application = board.image(files | {"main.py": PROBE}) if component == "app" else board.application(PROBE)
     name = f"shadow-{component}-{form}"
     device = board.provision(name, application, data=shadows if component == "data" else None)
@@ -262,12 +273,12 @@ def test_no_prompt_after_the_end(board, tmp_path, ending):
     """Whatever ends the application or the agent ends the process: what comes in on stdin is never read."""
     plain = [board.toolchain.micropython]
     asked = {"MICROPYINSPECT": "1"}
-    assert planted(run(plain, tmp_path, stdin=TYPED[4:])[1]) == {"stdin"}
-    inspected = run([*plain, "-c", "raise SystemExit(3)"], tmp_path, stdin=TYPED, environment=asked)[1]
+    assert planted(finish(launch(plain, tmp_path), TYPED[4:])[1]) == {"stdin"}
+    inspected = finish(launch([*plain, "-c", "raise SystemExit(3)"], tmp_path, asked), TYPED)[1]
     assert "PLANTED stdin" in inspected
     image = board.application(LOOK + GO_ON.format(end=ENDINGS[ending]))
     device = board.provision(f"ends-{ending.replace(' ', '-')}", image)
-    code, output = start(device, tmp_path, stdin=TYPED, environment=asked)
+    code, output = start(device, tmp_path, asked, stdin=TYPED)
     assert "PLANTED" not in output
     assert ">>>" not in output
     assert code == CODES[ending]
@@ -277,10 +288,10 @@ def test_no_prompt_after_ctrl_c(board, tmp_path):
     """An interrupt ends the process, as any other end does; the launcher starts it again."""
     asked = {"MICROPYINSPECT": "1"}
     waiting = [board.toolchain.micropython, "-c", "import time; print('here'); time.sleep(20)"]
-    control = run(waiting, tmp_path, stdin=TYPED, environment=asked, interrupt_at=b"here")[1]
+    control = finish(launch(waiting, tmp_path, asked), TYPED, b"here")[1]
     assert "PLANTED stdin" in control
     device = board.provision("ctrl-c", board.application(LOOK + GO_ON.format(end="await asyncio.sleep(20)")))
-    code, output = start(device, tmp_path, stdin=TYPED, environment=asked, interrupt_at=b"rom False")
+    code, output = start(device, tmp_path, asked, stdin=TYPED, interrupt_at=b"rom False")
     assert code == 1
     assert "KeyboardInterrupt" in output
     assert "PLANTED" not in output
