@@ -1,6 +1,6 @@
 """A new release that hangs, crashes, loses its network, or loses its power in the first boot: T35, T36.
 
-Crash and hang before a whole server are in tests/e2e/test_update.py.
+Crash, hang, and a kill in the first trial, before a whole server and on MicroPython, are in tests/e2e/test_update.py.
 """
 
 import factory
