@@ -38,10 +38,12 @@ FLASH_BYTES = _at
 class Board:
     """A device with a factory release in slot A, confirmed."""
 
+    regions = REGIONS
+
     def __init__(self, factory_release=None, anchor_values=None, floor=1, flash=None, verify=factory.verify):
         self.verify = verify
         self.flash = flash or MemoryFlash(FLASH_BYTES, SECTOR, 32)
-        self.storage = Storage(self.flash, REGIONS)
+        self.storage = Storage(self.flash, self.regions)
         self.anchor_file = factory.anchor_file(anchor_values or factory.anchor_values())
         self.storage.provision(self._identity(floor), self.anchor_file)
         self.put(0, factory_release or factory.release(sequence=1))
@@ -83,4 +85,4 @@ class Board:
 
     def flip(self, region, offset):
         """Flip one bit in a region, past all rules: what rot or a thief with a probe does."""
-        self.flash.store[REGIONS[region][0] + offset] ^= 1
+        self.flash.store[self.regions[region][0] + offset] ^= 1
