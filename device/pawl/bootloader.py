@@ -254,7 +254,9 @@ class Bootloader:
             raise ManifestError(candidate.fault, "a walk took what allowed it: not confirmed")
         if candidate.manifest is None:
             return  # confirmed before, and a walk took what allowed it since: the ratchet has it
-        proof.authentic(self.storage, candidate.slot, self.verify)  # R is for good: nothing enters it on one judgement
+        proof.authentic(
+            self.storage, candidate.slot, self.verify
+        )  # R is for good: nothing enters it on one judgement
         candidate.slot.mark_confirmed()
         confirmed = Reading({codes.IMAGE_APP: candidate.release()}, self._anchor_reference())
         self.ratchet.advance(merge(self.ratchet.reading, confirmed))

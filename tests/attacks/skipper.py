@@ -16,8 +16,9 @@ line that holds it.
 import ast
 import inspect
 import sys
-from collections import Counter, namedtuple
+from collections import Counter
 from types import CodeType, FunctionType
+from typing import NamedTuple
 
 _RETURN_LINE = 1_000_000  # added to the line of a `def`: where its `return None` is
 _HEADED = (ast.If, ast.While, ast.For, ast.ExceptHandler)
@@ -25,9 +26,20 @@ _BLOCKS = ("body", "orelse", "finalbody")
 _KINDS = ("after", "into", "else")
 _NONE = -1
 
-# code: what runs there; line: in its file; hit: how often this line ran before
-Hit = namedtuple("Hit", ("code", "line", "hit"))
-Target = namedtuple("Target", ("kind", "line"))
+
+class Hit(NamedTuple):
+    """A line that is executed, for the `hit`-th time in its code, counted from 0."""
+
+    code: CodeType
+    line: int
+    hit: int
+
+
+class Target(NamedTuple):
+    """Where a skip goes on, and which of the ways that is."""
+
+    kind: str
+    line: int
 
 
 def name_of(hit):
