@@ -254,9 +254,8 @@ class Bootloader:
             raise ManifestError(candidate.fault, "a walk took what allowed it: not confirmed")
         if candidate.manifest is None:
             return  # confirmed before, and a walk took what allowed it since: the ratchet has it
-        proof.authentic(
-            self.storage, candidate.slot, self.verify
-        )  # R is for good: nothing enters it on one judgement
+        # What enters the ratchet is for good: never on one judgement, of which a glitch may skip a line.
+        proof.authentic(self.storage, candidate.slot, self.verify)
         candidate.slot.mark_confirmed()
         confirmed = Reading({codes.IMAGE_APP: candidate.release()}, self._anchor_reference())
         self.ratchet.advance(merge(self.ratchet.reading, confirmed))

@@ -45,7 +45,10 @@ def authentic(storage, slot, verify):
     status = slot.status()
     reading = storage.ratchet().reading
     accepted = reading.roles.get(codes.IMAGE_APP)
-    envelope = suit.Envelope(slot.envelope(), bare=True)
+    stored = slot.envelope()
+    if stored is None:
+        raise StorageError(codes.REASON_RECORD_LOST, "no envelope")
+    envelope = suit.Envelope(stored, bare=True)
     if not envelope.is_whole() or envelope.digest != status.digest:
         raise ManifestError(codes.REASON_MANIFEST_DIGEST, "page and envelope differ")
     is_confirmed = status.state == codes.SLOT_CONFIRMED

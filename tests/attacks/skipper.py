@@ -197,8 +197,7 @@ class _Skip:
     def __init__(self, hit, target):
         self.code, self.line, self.left = hit
         self.target = target
-        self.is_done = False
-        self.refusal = None
+        self.refusal = "never reached"
 
     def start(self, frame, event, _):
         return self.local if frame.f_code is self.code and self.left >= 0 else None
@@ -211,7 +210,7 @@ class _Skip:
             sys.settrace(None)
             try:
                 frame.f_lineno = self.target.line
-                self.is_done = True
+                self.refusal = None
             except ValueError as error:
                 self.refusal = str(error)
         return self.local

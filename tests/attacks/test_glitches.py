@@ -14,7 +14,7 @@ import pytest
 import templates
 from board import Board
 from glitched import GlitchBench
-from skipper import Tape, Traced, name_of, skip
+from skipper import Tape, Traced, is_inside, name_of, skip
 from target import put_anchor, verify
 
 from pawl import codes
@@ -291,10 +291,10 @@ class Glitches:
 
     def told(self):
         """Return in words what was tried, and what came of it."""
-        lines = {(hit.code, hit.line) for hit in self.world.hits}
-        return (
-            f"{self.skipped} of {len(self.world.hits)} glitches in {len(lines)} lines: {self.crashed} resets"
-        )
+        hits = self.world.hits
+        lines = len({(hit.code, hit.line) for hit in hits})
+        own = sum(not is_inside(hit.code) for hit in hits)
+        return f"{self.skipped} boots ({own} line events, {lines} lines): {self.crashed} resets"
 
 
 @pytest.mark.parametrize("world", WORLDS, ids=lambda world: world.__name__)

@@ -2,9 +2,10 @@
 
 import factory
 
-from pawl import bundle, codes
+from pawl import boot, bundle, codes
 from pawl.bootloader import Bootloader
 from pawl.flash import MemoryFlash
+from pawl.proof import prove
 from pawl.storage import Storage
 
 SECTOR = 4096
@@ -81,7 +82,14 @@ class Board:
         self.counter = self.storage.boot_counter()
         self.counter.step()
         loader = Bootloader(self.storage, self.verify)
-        return loader, loader.settle(self.counter.is_unwell())
+        return loader, self.settled(loader)
+
+    def settled(self, loader):
+        """Return the Decision of a boot; what it names passes the second judgement, as on every port."""
+        decision = loader.settle(self.counter.is_unwell())
+        if decision.action != boot.RECOVER:
+            assert prove(self.storage, decision, self.verify).images
+        return decision
 
     def flip(self, region, offset):
         """Flip one bit in a region, past all rules: what rot or a thief with a probe does."""
