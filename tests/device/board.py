@@ -88,7 +88,7 @@ class Board:
         """Return the Decision of a boot; what it names passes the second judgement, as on every port."""
         decision = loader.settle(self.counter.is_unwell())
         if decision.action != boot.RECOVER:
-            assert prove(self.storage, decision, self.verify).images
+            assert prove(self.storage, decision, loader.verify).images
         return decision
 
     def flip(self, region, offset):
