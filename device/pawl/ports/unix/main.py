@@ -14,6 +14,7 @@ from pawl.errors import StorageError
 from pawl.ports.unix import layout
 from pawl.ports.unix.flash import FileFlash
 from pawl.ports.unix.port import Port
+from pawl.proof import NOTHING, prove
 from pawl.storage import Storage
 from pawl.watchdog import Watchdog
 
@@ -44,12 +45,14 @@ def run(flash_path, mapped, watchdog_file):
     storage = Storage(FileFlash(flash_path, mapped), layout.REGIONS)
     counter = storage.boot_counter()
     _count_boot(port, counter)
-    loader = Bootloader(storage, verifier(watchdog))
+    verify = verifier(watchdog)
+    loader = Bootloader(storage, verify)
     decision = loader.settle(counter.is_unwell())
     gc.collect()
     running = codes.RUNNING_RECOVERY if decision.slot is None else decision.slot
     port.log("boot %d row %d slot %s" % (counter.value, decision.row, "AB-"[running]))
-    load = _mount(loader.candidates[running]) if decision.action != boot.RECOVER else None
+    load = _mount(NOTHING if decision.action == boot.RECOVER else prove(storage, decision, verify))
+    gc.collect()
     asyncio.run(_main(port, watchdog, loader, decision, counter, load))
 
 
@@ -61,12 +64,15 @@ def _count_boot(port, counter):
         port.log("boot counter: %s" % error.detail)
 
 
-def _mount(candidate):
-    """Mount exactly the verified bytes of a slot at /app, behind the agent on the path, and its data at /data; return what loads it."""
-    slot = candidate.slot
-    for image in candidate.manifest.images(slot.name):
-        mapped = slot.region(image.component).view(0, image.size)
-        vfs.mount(vfs.VfsRom(mapped), "/" + image.component.decode())
+def _mount(proven):
+    """Mount exactly the proven bytes: the application at /app, behind the agent on the path, and its data at /data.
+
+    Returns what loads it, or None without one.
+    """
+    if not proven.images:
+        return None
+    for component, content in proven.images:
+        vfs.mount(vfs.VfsRom(content), "/" + component.decode())
     sys.path.append("/app")
     return _load
 
