@@ -89,7 +89,9 @@ class Life:
 
     def _settle(self, *, wanted: str | None, sick: tuple[str, ...] = ()) -> Any:
         world = World(supply=self.rig.supply, wanted=wanted, sick=sick)
-        return self.rig.settle(self._witness, world, self._count)
+        settled = self.rig.settle(self._witness, world, self._count)
+        assert settled is not None, "known, though nobody said so"  # noqa: S101
+        return settled[0]
 
     def _count(self, operation: Operation) -> None:
         if operation.data is not None:

@@ -144,12 +144,12 @@ class Explorer:
 
         settled = rig.settle(witness, self.world, keep, is_known)
         if settled is not None:
-            self._judge_end(*settled, witness)
+            self._judge_end(witness, *settled)
 
-    def _judge_end(self, loader: Any, decision: Any, witness: Witness) -> None:
+    def _judge_end(self, witness: Witness, loader: Any, decision: Any, proven: Any) -> None:
         """With power on the update completes, or is undone, and the reason is kept."""
         scenario, rig = self.scenario, self.rig
-        release = witness.judge_boot(rig.flash, loader, decision)
+        release = witness.judge_boot(loader, decision, proven)
         wanted = rig.supply.releases[scenario.ends_on]
         require(release is wanted, f"it doesn't end on {scenario.ends_on}")
         status = loader.candidates[decision.slot].slot.status()

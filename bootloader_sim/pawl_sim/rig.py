@@ -8,15 +8,18 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from pawl import codes, topics
+from pawl import boot, codes, topics
 from pawl.agent import Agent
 from pawl.bootloader import Bootloader
+from pawl.errors import PawlError
 from pawl.identity import partition_of
 from pawl.index import cut
+from pawl.proof import NOTHING, prove
 from pawl.storage import Storage
 from pawl_sim.flash import NorFlash, Operation, nothing
 from pawl_sim.geometry import Plan
 from pawl_sim.supply import Release, Supply
+from pawl_sim.virtual_time import VirtualLoop
 from pawl_sim.witness import Memory, Witness, require
 from pawl_sim.world import DEVICE, Link, Port, Reset, Rest, World
 
@@ -41,6 +44,7 @@ class Rig:
         self.plan = plan
         self.flash = NorFlash(plan)
         self.boots: list[Boot] = []
+        self._loop = VirtualLoop(0.0)
 
     def storage(self) -> Any:
         """Return the device's Storage over the flash."""
@@ -81,8 +85,8 @@ class Rig:
         world: World,
         operating: Callable[[Operation], None] = nothing,
         is_known: Callable[[], bool] = lambda: False,
-    ) -> tuple[Any, Any] | None:
-        """Boot until the device rests; return (Bootloader, Decision) of one more boot, which has nothing to do.
+    ) -> tuple[Any, Any, Any] | None:
+        """Boot until the device rests; return (Bootloader, Decision, Proven) of one more boot, which has nothing to do.
 
         `is_known` is asked before each boot: if so, its future is known too, and nothing is returned.
         """
@@ -116,29 +120,38 @@ class Rig:
         decision = loader.settle(counter.is_unwell())
         port = Port(self.supply.sign)
         self.boots.append(Boot(row=decision.row, slot=decision.slot, lines=port.lines))
-        release = witness.judge_boot(self.flash, loader, decision)
+        try:
+            proven = self._proven(storage, decision)
+        except PawlError:
+            return True  # as on every port: a boot whose judgements differ ends in a reset
+        release = witness.judge_boot(loader, decision, proven)
         agent: Any = Agent(port, loader, decision, counter, _health(witness, world, release))
         agent.link = Link(world, agent.walk, _OFFER_TOPIC)
         try:
-            agent.run().send(None)
+            self._loop.run_until_complete(agent.run())
         except Reset:
             return True
         except Rest:
             return False
-        raise AssertionError("the agent waits for something that is no message")
+        raise AssertionError("an agent runs for ever")
 
-    def _require_rest(self) -> tuple[Any, Any]:
+    def _proven(self, storage: Any, decision: Any) -> Any:
+        return NOTHING if decision.action == boot.RECOVER else prove(storage, decision, self.supply.verify)
+
+    def _require_rest(self) -> tuple[Any, Any, Any]:
         def refuse(_: Operation) -> None:
             raise AssertionError("a boot that has nothing to do writes to flash")
 
         self.flash.operating = refuse
         try:
-            loader = Bootloader(self.storage(), self.supply.verify)
+            storage = self.storage()
+            loader = Bootloader(storage, self.supply.verify)
             decision = loader.settle(is_unwell=False)
+            proven = self._proven(storage, decision)
         finally:
             self.flash.operating = nothing
         require(not loader.faults, "a settled device reports faults")
-        return loader, decision
+        return loader, decision, proven
 
 
 def _health(witness: Witness, world: World, release: Release | None) -> Callable[[], Any]:

@@ -1,7 +1,6 @@
 """What a simulated device talks to: a broker that keeps everything, and a director that wants one release.
 
-Nothing here ever waits, so an agent runs to its reset or to its rest without an event loop. The world keeps no state
-between boots: a device with the same flash meets the same world.
+Nothing here ever waits. The world keeps no state between boots: a device with the same flash meets the same world.
 """
 
 from collections.abc import Callable
