@@ -44,7 +44,6 @@ class Rig:
         self.plan = plan
         self.flash = NorFlash(plan)
         self.boots: list[Boot] = []
-        self._loop = VirtualLoop(0.0)
 
     def storage(self) -> Any:
         """Return the device's Storage over the flash."""
@@ -127,13 +126,7 @@ class Rig:
         release = witness.judge_boot(loader, decision, proven)
         agent: Any = Agent(port, loader, decision, counter, _health(witness, world, release))
         agent.link = Link(world, agent.walk, _OFFER_TOPIC)
-        try:
-            self._loop.run_until_complete(agent.run())
-        except Reset:
-            return True
-        except Rest:
-            return False
-        raise AssertionError("an agent runs for ever")
+        return _run_to_its_end(agent)
 
     def _proven(self, storage: Any, decision: Any) -> Any:
         return NOTHING if decision.action == boot.RECOVER else prove(storage, decision, self.supply.verify)
@@ -152,6 +145,20 @@ class Rig:
             self.flash.operating = nothing
         require(not loader.faults, "a settled device reports faults")
         return loader, decision, proven
+
+
+def _run_to_its_end(agent: Any) -> bool:
+    """Run an agent; return whether it resets."""
+    loop = VirtualLoop(0.0)
+    try:
+        loop.run_until_complete(agent.run())
+    except Reset:
+        return True
+    except Rest:
+        return False
+    finally:
+        loop.close()
+    raise AssertionError("an agent never returns")
 
 
 def _health(witness: Witness, world: World, release: Release | None) -> Callable[[], Any]:
