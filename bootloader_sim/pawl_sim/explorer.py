@@ -6,7 +6,7 @@ Equal states are visited once: the same flash, seen by a witness who remembers t
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any, NamedTuple
@@ -19,7 +19,7 @@ from pawl_sim.rig import Rig
 from pawl_sim.scenarios import Scenario
 from pawl_sim.seeds import Cut, Seed
 from pawl_sim.supply import Supply
-from pawl_sim.witness import Memory, Witness, require
+from pawl_sim.witness import Memory, Violation, Witness, require
 
 _PARTS = 1000
 
@@ -72,9 +72,11 @@ class Explorer:
         self.seed = Seed(scenario.name, geometry.name)
         self.tally = Tally()
         self._seen: dict[bytes, int] = {}
+        self._only: Collection[str] = ()
 
-    def explore(self, depth: int = 2, share: float = 1.0) -> Tally:
-        """Cut up to `depth` times; of the cuts after the first one a `share`, chosen by their seeds."""
+    def explore(self, depth: int = 2, share: float = 1.0, only: Collection[str] = ()) -> Tally:
+        """Cut up to `depth` times; of the cuts after the first one a `share`, chosen by their seeds; by `only` these tears, if any."""
+        self._only = only
         moments = self._follow(self.seed, self.begin, self.memory)
         self.tally.operations = len(moments)
         self._branch(self.seed, moments, depth, int(share * _PARTS))
@@ -83,6 +85,8 @@ class Explorer:
     def _branch(self, seed: Seed, moments: list[Moment], left: int, parts: int) -> None:
         for number, moment in enumerate(moments):
             for name in tears.names(moment.operation):
+                if self._only and name not in self._only:
+                    continue
                 torn = seed.then(Cut(number, name))
                 if seed.cuts and torn.number() % _PARTS >= parts:
                     continue
@@ -120,7 +124,9 @@ class Explorer:
     def _settle(self, state: State, memory: Memory, note: Callable[[Moment], None]) -> None:
         rig, scenario = self.rig, self.scenario
         rig.flash.load(state)
-        witness = Witness(rig.supply, rig.plan, memory, may_recover=scenario.may_recover)
+        witness = Witness(
+            rig.supply, rig.plan, memory, may_recover=scenario.may_recover, may_be_blind=scenario.may_be_blind
+        )
 
         def keep(operation: Operation) -> None:
             note(Moment(operation, rig.flash.save(), witness.memory))
@@ -132,8 +138,10 @@ class Explorer:
         """With power on the update completes, or is undone, and the reason is kept."""
         scenario, rig = self.scenario, self.rig
         release = witness.judge_boot(rig.flash, loader, loader.decision)
-        wanted = rig.supply.releases[scenario.ends_on]
-        require(release is wanted, f"it doesn't end on {scenario.ends_on}")
+        ends = [rig.supply.releases[name] for name in (scenario.ends_on, scenario.or_else) if name]
+        wanted = next((one for one in ends if one is release), None)
+        if wanted is None:
+            raise Violation(f"it doesn't end on {scenario.ends_on}")
         status = loader.candidates[loader.decision.slot].slot.status()
         require(status.state == codes.SLOT_CONFIRMED and status.is_settled, "what runs is not confirmed for good")
         recorded = loader.ratchet.reading.roles[codes.IMAGE_APP]
@@ -161,5 +169,5 @@ class Explorer:
 
 
 def _digest(memory: Memory) -> bytes:
-    words = (memory.sequence, memory.anchor, sorted(memory.proven), memory.trials)
+    words = (memory.sequence, memory.anchor, sorted(memory.proven), memory.trials, sorted(memory.failed))
     return blake2b(repr(words).encode(), digest_size=8).digest()

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from pawl import codes, topics
+from pawl import boot, codes, topics
 from pawl.agent import Agent
 from pawl.bootloader import Bootloader
 from pawl.identity import partition_of
@@ -107,7 +107,7 @@ class Rig:
         port = Port(self.supply.sign)
         self.boots.append(Boot(row=decision.row, slot=decision.slot, lines=port.lines))
         release = witness.judge_boot(self.flash, loader, decision)
-        agent = Agent(port, loader, decision, counter, _health(witness, world, release))
+        agent = Agent(port, loader, decision, counter, _health(witness, world, release, decision))
         agent.link = Link(world, agent.walk, _OFFER_TOPIC)
         try:
             agent.run().send(None)
@@ -131,11 +131,12 @@ class Rig:
         return loader
 
 
-def _health(witness: Witness, world: World, release: Release | None) -> Callable[[], Any]:
+def _health(witness: Witness, world: World, release: Release | None, decision: Any) -> Callable[[], Any]:
     """Return the application's health check; what passes it has run well."""
 
     async def check() -> bool:
-        if release is None or not world.is_well(release.digest):
+        trial = witness.memory.trials[decision.slot] if decision.action == boot.TRY else 0
+        if release is None or not world.is_well(release.digest, trial):
             return False
         witness.note_well(release.digest)
         return True
