@@ -6,7 +6,7 @@ Equal states are visited once: the same flash, seen by a witness who remembers t
 """
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any, NamedTuple
@@ -72,11 +72,14 @@ class Explorer:
         self.seed = Seed(scenario.name, geometry.name)
         self.tally = Tally()
         self._seen: dict[bytes, int] = {}
-        self._only: Collection[str] = ()
+        self._flickers = 0
 
-    def explore(self, depth: int = 2, share: float = 1.0, only: Collection[str] = ()) -> Tally:
-        """Cut up to `depth` times; of the cuts after the first one a `share`, chosen by their seeds; by `only` these tears, if any."""
-        self._only = only
+    def explore(self, depth: int = 2, share: float = 1.0, flickers: int = 0) -> Tally:
+        """Cut up to `depth` times; of the cuts after the first one a `share`, chosen by their seeds.
+
+        With `flickers`, erases alone are cut, and each has that many samples of what flickers.
+        """
+        self._flickers = flickers
         moments = self._follow(self.seed, self.begin, self.memory)
         self.tally.operations = len(moments)
         self._branch(self.seed, moments, depth, int(share * _PARTS))
@@ -84,15 +87,16 @@ class Explorer:
 
     def _branch(self, seed: Seed, moments: list[Moment], left: int, parts: int) -> None:
         for number, moment in enumerate(moments):
-            for name in tears.names(moment.operation):
-                if self._only and name not in self._only:
-                    continue
+            for name in self._tears(moment.operation):
                 torn = seed.then(Cut(number, name))
                 if seed.cuts and torn.number() % _PARTS >= parts:
                     continue
                 self.tally.cuts[len(seed.cuts)] += 1
                 self.tally.tears[name] += 1
                 self._visit(torn, moment, left - 1, parts)
+
+    def _tears(self, operation: Operation) -> tuple[str, ...]:
+        return tears.flickers(operation, self._flickers) if self._flickers else tears.names(operation)
 
     def _visit(self, seed: Seed, moment: Moment, left: int, parts: int) -> None:
         state = self._torn(seed, moment)

@@ -76,6 +76,12 @@ def names(operation: Operation) -> tuple[str, ...]:
     return (*_ERASE, _FLICKER) if operation.data is None else tuple(_PROGRAM)
 
 
+def flickers(operation: Operation, count: int) -> tuple[str, ...]:
+    """Return names of that many flickers of an erase; of what reads differently each time, each name is another sample."""
+    letters = (chr(ord("a") + number // 26) + chr(ord("a") + number % 26) for number in range(count))
+    return tuple(_FLICKER + pair for pair in letters) if operation.data is None else ()
+
+
 def tear(plan: Plan, state: State, operation: Operation, name: str, seed: int) -> State:
     """Return the flash after a cut inside an operation; ValueError if it can't be torn like that."""
     offset, data = operation
@@ -85,7 +91,7 @@ def tear(plan: Plan, state: State, operation: Operation, name: str, seed: int) -
     after = bytes([plan.geometry.erased]) * plan.sectors[offset] if data is None else data
     before = state.store[offset : offset + len(after)]
     others = tuple(one for one in state.flickers if not _touches(one, offset, len(after)))
-    if name == _FLICKER and data is None:
+    if name.startswith(_FLICKER) and data is None:
         used = _used_after(plan, state.used, operation, before, after)
         return State(state.store, used, (*others, Flicker(offset, before, after, seed)))
     if name not in known:

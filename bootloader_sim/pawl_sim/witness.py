@@ -98,7 +98,7 @@ class Witness:
 
     def _judge_ratchet(self, loader: Any) -> int:
         recorded = loader.ratchet.reading.roles.get(codes.IMAGE_APP)
-        sequence = max(loader.accepted.sequence, recorded.sequence if recorded else 0)
+        sequence: int = max(loader.accepted.sequence, recorded.sequence if recorded else 0)
         require(sequence >= self.memory.sequence, "the ratchet's reading fell")
         known = [self.supply.by_digest[digest].sequence for digest in self.memory.proven]
         require(sequence <= max(known, default=sequence), "the ratchet names what didn't run well")
