@@ -297,11 +297,10 @@ SCENARIOS = {
         ),
         Scenario(
             name="lost-anchors",
-            says="the anchor's copies and the provisioned ones are rotten after a walk: row 1, until the walk is back",
-            begins=(_updated, _flip("anchor_a", 60), _flip("anchor_b", 60)),
-            proven=_BOTH,
-            wanted="other",
-            ends_on="other",
+            says="both copies of the anchor are rotten after a walk: row 1, until the walk is back from the provisioned one",
+            begins=(_walked, _flip("anchor_a", 60), _flip("anchor_b", 60)),
+            anchors=3,
+            may_be_blind=True,
         ),
     )
 }

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pawl
 from pawl_sim.explorer import Explorer, Failure
-from pawl_sim.seeds import parse
 from pawl_sim.geometry import GEOMETRIES
 from pawl_sim.scenarios import SCENARIOS
+from pawl_sim.seeds import parse
 from pawl_tools.sim_supply import make
 
 
@@ -47,10 +47,10 @@ def main(folder, flickers, *places):
     if Path(folder).resolve() not in Path(pawl.__file__).resolve().parents:
         sys.exit(f"the device code explored is {pawl.__file__}, not the copy in {folder}")
     try:
-        print("clean", explore(places, int(flickers)))
+        says = f"clean {explore(places, int(flickers))}"
     except Found as found:
-        failure = found.args[0]
-        print(failure.seed, failure.says)
+        says = f"{found.args[0].seed} {found.args[0].says}"
+    sys.stdout.write(says + "\n")
 
 
 if __name__ == "__main__":

@@ -120,7 +120,7 @@ def explorations(request, tmp_path_factory):
 def test_a_planted_bug_is_reported_for_what_it_is(explorations, patch):
     """The first failure that the explorer reports is the one that the patch's head foretells."""
     line = explorations.result(patch)
-    print(line)
+    sys.stdout.write(f"{line}\n")
     seed, _, says = line.partition(" ")
     assert seed != "clean", f"{patch.name}: not found in {says} states: {head(patch)['Bug']}"
     assert re.search(head(patch)["Reported"], says), f"{patch.name}: found as something else: {line}"
