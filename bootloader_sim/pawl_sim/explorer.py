@@ -72,14 +72,14 @@ class Explorer:
         self.seed = Seed(scenario.name, geometry.name)
         self.tally = Tally()
         self._seen: dict[bytes, int] = {}
-        self._flickers = 0
+        self._only, self._samples = "", 1
 
-    def explore(self, depth: int = 2, share: float = 1.0, flickers: int = 0) -> Tally:
+    def explore(self, depth: int = 2, share: float = 1.0, only: str = "", samples: int = 1) -> Tally:
         """Cut up to `depth` times; of the cuts after the first one a `share`, chosen by their seeds.
 
-        With `flickers`, erases alone are cut, and each has that many samples of what flickers.
+        With `only`, cut by this tear alone, in so many samples of what chance leaves.
         """
-        self._flickers = flickers
+        self._only, self._samples = only, samples
         moments = self._follow(self.seed, self.begin, self.memory)
         self.tally.operations = len(moments)
         self._branch(self.seed, moments, depth, int(share * _PARTS))
@@ -96,7 +96,9 @@ class Explorer:
                 self._visit(torn, moment, left - 1, parts)
 
     def _tears(self, operation: Operation) -> tuple[str, ...]:
-        return tears.flickers(operation, self._flickers) if self._flickers else tears.names(operation)
+        if self._only:
+            return tears.samples(self._only, operation, self._samples)
+        return tears.names(operation)
 
     def _visit(self, seed: Seed, moment: Moment, left: int, parts: int) -> None:
         state = self._torn(seed, moment)
