@@ -1,6 +1,6 @@
 """Explores scenarios with whatever device code comes first on PYTHONPATH; run by `test_planted_bugs.py`, in a process of its own.
 
-    PYTHONPATH=<folder> python explore_planted.py <folder> <flickers> <scenario:flash> ...
+    PYTHONPATH=<folder> python explore_planted.py <folder> <samples> <tear or all> <scenario:flash> ...
 
 Prints `<seed> <what was reported>` of the first failure, or `clean <number of states>`.
 """
@@ -28,7 +28,7 @@ class First(list):
         raise Found(failure)
 
 
-def explore(places, flickers):
+def explore(places, samples, only):
     """Return the number of states of all these explorations; raises Found."""
     supply = make()
     gc.collect()
@@ -38,16 +38,16 @@ def explore(places, flickers):
         seed = parse(place)
         explorer = Explorer(supply, SCENARIOS[seed.scenario], GEOMETRIES[seed.geometry])
         explorer.tally.failures = First()
-        states += explorer.explore(depth=1, flickers=flickers).states
+        states += explorer.explore(depth=1, only=only, samples=samples).states
     return states
 
 
-def main(folder, flickers, *places):
+def main(folder, samples, tear, *places):
     """Explore, and print what came of it."""
     if Path(folder).resolve() not in Path(pawl.__file__).resolve().parents:
         sys.exit(f"the device code explored is {pawl.__file__}, not the copy in {folder}")
     try:
-        says = f"clean {explore(places, int(flickers))}"
+        says = f"clean {explore(places, int(samples), '' if tear == 'all' else tear)}"
     except Found as found:
         says = f"{found.args[0].seed} {found.args[0].says}"
     sys.stdout.write(says + "\n")

@@ -1,7 +1,7 @@
 """The explorer finds planted bugs: each patch in `planted/` puts one into a copy of the device code, and says what must be reported.
 
 A patch begins with a head of four lines or five: `Bug`, `Shipped` (by whom), `Explore` (scenario:flash ..., as in seeds),
-`Reported` (a regular expression), and `Flickers` where luck decides (so many samples of each erase, and no other cuts).
+`Reported` (a regular expression), and `Samples` where chance decides (so many of one tear, and no others).
 """
 
 import os
@@ -28,12 +28,13 @@ def head(patch):
 
 
 def asked(patch):
-    """Return what of a patch's head the exploration is told: flickers, places."""
+    """Return what of a patch's head the exploration is told: samples, of which tear, places."""
     fields = head(patch)
-    return fields.get("Flickers", "0"), *fields["Explore"].split()
+    samples, tear = fields.get("Samples", "1 of all").split(" of ")
+    return samples, tear, *fields["Explore"].split()
 
 
-CONTROLS = sorted({(asked(patch)[0], place) for patch in PATCHES for place in asked(patch)[1:]})
+CONTROLS = sorted({(*asked(patch)[:2], place) for patch in PATCHES for place in asked(patch)[2:]})
 
 
 def copy_code(folder):
@@ -145,4 +146,4 @@ def test_the_explored_code_is_the_copy(tmp_path):
     """An exploration that would run other code than the copy is no exploration."""
     (tmp_path / "device").mkdir()
     with pytest.raises(AssertionError, match="not the copy"):
-        explore(tmp_path, "0", "first-boot:unix")
+        explore(tmp_path, "1", "all", "first-boot:unix")
