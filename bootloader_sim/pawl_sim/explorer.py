@@ -20,7 +20,7 @@ from pawl_sim.rig import Boot, Rig
 from pawl_sim.scenarios import Scenario
 from pawl_sim.seeds import Cut, Seed
 from pawl_sim.supply import Supply
-from pawl_sim.witness import Memory, Witness, require
+from pawl_sim.witness import Memory, Violation, Witness, require
 
 _PARTS = 1000
 
@@ -84,9 +84,14 @@ class Explorer:
         self.seed = Seed(scenario.name, geometry.name)
         self.tally = Tally()
         self._seen: dict[bytes, int] = {}
+        self._only, self._samples = "", 1
 
-    def explore(self, depth: int = 2, share: float = 1.0) -> Tally:
-        """Cut up to `depth` times; of the cuts after the first one a `share`, chosen by their seeds."""
+    def explore(self, depth: int = 2, share: float = 1.0, only: str = "", samples: int = 1) -> Tally:
+        """Cut up to `depth` times; of the cuts after the first one a `share`, chosen by their seeds.
+
+        With `only`, cut by this tear alone, in so many samples of what chance leaves.
+        """
+        self._only, self._samples = only, samples
         moments = self._follow(self.seed, self.begin, self.memory, depth)
         self.tally.operations = len(moments)
         self._branch(self.seed, moments, depth, int(share * _PARTS))
@@ -95,7 +100,7 @@ class Explorer:
 
     def _branch(self, seed: Seed, moments: list[Moment], left: int, parts: int) -> None:
         for number, moment in enumerate(moments):
-            for name in tears.names(moment.operation):
+            for name in self._tears(moment.operation):
                 torn = seed.then(Cut(number, name))
                 if seed.cuts and torn.number() % _PARTS >= parts:
                     continue
@@ -104,6 +109,11 @@ class Explorer:
                 after = self._follow(torn, self._torn(torn, moment), moment.memory, left - 1)
                 if left > 1:
                     self._branch(torn, after, left - 1, parts)
+
+    def _tears(self, operation: Operation) -> tuple[str, ...]:
+        if self._only:
+            return tears.samples(self._only, operation, self._samples)
+        return tears.names(operation)
 
     def _torn(self, seed: Seed, moment: Moment) -> State:
         cut = seed.cuts[-1]
@@ -127,7 +137,9 @@ class Explorer:
     def _settle(self, state: State, memory: Memory, note: Callable[[Moment], None], left: int) -> None:
         rig, scenario = self.rig, self.scenario
         rig.flash.load(state)
-        witness = Witness(rig.supply, rig.plan, memory, may_recover=scenario.may_recover)
+        witness = Witness(
+            rig.supply, rig.plan, memory, may_recover=scenario.may_recover, may_be_blind=scenario.may_be_blind
+        )
         starts: list[bytes] = []
 
         def is_known() -> bool:
@@ -150,8 +162,10 @@ class Explorer:
         """With power on the update completes, or is undone, and the reason is kept."""
         scenario, rig = self.scenario, self.rig
         release = witness.judge_boot(loader, decision, proven)
-        wanted = rig.supply.releases[scenario.ends_on]
-        require(release is wanted, f"it doesn't end on {scenario.ends_on}")
+        ends = [rig.supply.releases[name] for name in (scenario.ends_on, scenario.or_else) if name]
+        wanted = next((one for one in ends if one is release), None)
+        if wanted is None:
+            raise Violation(f"it doesn't end on {scenario.ends_on}")
         status = loader.candidates[decision.slot].slot.status()
         require(
             status.state == codes.SLOT_CONFIRMED and status.is_settled, "what runs is not confirmed for good"
@@ -190,5 +204,5 @@ class Explorer:
 
 
 def _digest(memory: Memory) -> bytes:
-    words = (memory.sequence, memory.anchor, sorted(memory.proven), memory.trials)
+    words = (memory.sequence, memory.anchor, sorted(memory.proven), memory.trials, sorted(memory.failed))
     return blake2b(repr(words).encode(), digest_size=8).digest()

@@ -124,7 +124,7 @@ class Rig:
         except PawlError:
             return True  # as on every port: a boot whose judgements differ ends in a reset
         release = witness.judge_boot(loader, decision, proven)
-        agent: Any = Agent(port, loader, decision, counter, _health(witness, world, release))
+        agent: Any = Agent(port, loader, decision, counter, _health(witness, world, release, decision))
         agent.link = Link(world, agent.walk, _OFFER_TOPIC)
         return _run_to_its_end(agent)
 
@@ -161,11 +161,12 @@ def _run_to_its_end(agent: Any) -> bool:
     raise AssertionError("an agent never returns")
 
 
-def _health(witness: Witness, world: World, release: Release | None) -> Callable[[], Any]:
+def _health(witness: Witness, world: World, release: Release | None, decision: Any) -> Callable[[], Any]:
     """Return the application's health check; what passes it has run well."""
 
     async def check() -> bool:
-        if release is None or not world.is_well(release.digest):
+        trial = witness.memory.trials[decision.slot] if decision.action == boot.TRY else 0
+        if release is None or not world.is_well(release.digest, trial):
             return False
         witness.note_well(release.digest)
         return True

@@ -23,10 +23,10 @@ def _made(rig: Rig) -> None:
     rig.put("factory", 0).mark_confirmed()
 
 
-def _live(rig: Rig, wanted: str | None, *, sick: tuple[str, ...] = ()) -> None:
+def _live(rig: Rig, wanted: str | None, *, sick: tuple[str, ...] = (), anchors: int = 1) -> None:
     everything = Memory(0, 0, frozenset(rig.supply.by_digest), (0, 0))
     witness = Witness(rig.supply, rig.plan, everything, may_recover=True)
-    rig.settle(witness, World(supply=rig.supply, wanted=wanted, sick=sick))
+    rig.settle(witness, World(supply=rig.supply, wanted=wanted, sick=sick, anchors=anchors))
 
 
 def _settled(rig: Rig) -> None:
@@ -37,6 +37,11 @@ def _settled(rig: Rig) -> None:
 def _updated(rig: Rig) -> None:
     _settled(rig)
     _live(rig, "next")
+
+
+def _walked(rig: Rig) -> None:
+    _settled(rig)
+    _live(rig, None, anchors=3)
 
 
 def _reverted(rig: Rig) -> None:
@@ -50,15 +55,17 @@ def _pending(rig: Rig) -> None:
 
 
 def _full(name: str, magic: bytes, cell_bytes: int) -> Step:
-    """Write the newest cell of a journal again until no cell is free: the next append compacts."""
+    """Fill a journal, so that the next append compacts: what is newest is in the first half only, what is oldest in both."""
 
     def fill(rig: Rig) -> None:
         journal = Journal(rig.storage().regions[name], magic, cell_bytes)
-        newest = max(journal.bodies())
+        bodies = list(journal.bodies())
         half = journal.region.size // 2
         for offset in [*range(0, half, cell_bytes), *range(half, 2 * half, cell_bytes)]:
             if journal.region.is_erased(offset, cell_bytes):
-                journal.region.program(offset, bytes(_cell(magic, newest)))
+                journal.region.program(
+                    offset, bytes(_cell(magic, bodies[-1] if offset < half else bodies[0]))
+                )
 
     return fill
 
@@ -94,7 +101,8 @@ def _flip(region: str, *places: int) -> Step:
 class Scenario:
     """`begins`: steps to its start; `proven`: releases that ran well before; the last of them is R, but for `first-install`.
 
-    `ends_on`: what runs at the end, confirmed and named by R unless `keeps` names another; `reason`: what the log must say.
+    `ends_on`: what runs at the end, confirmed and named by R; a cut may also leave it on `or_else`; `reason`: what the log
+    must say; `well_at`: the trial from which the application is well.
     """
 
     name: str
@@ -107,6 +115,9 @@ class Scenario:
     sick: tuple[str, ...] = ()
     lost_fetch: int | None = None
     may_recover: bool = False
+    may_be_blind: bool = False
+    or_else: str | None = None
+    well_at: int = 1
     reason: int | None = None
 
     def world(self, rig: Rig) -> World:
@@ -117,6 +128,7 @@ class Scenario:
             anchors=self.anchors,
             sick=self.sick,
             lost_fetch=self.lost_fetch,
+            well_at=self.well_at,
         )
 
     def start(self, rig: Rig) -> tuple[State, Memory]:
@@ -172,6 +184,12 @@ SCENARIOS = {
             name="ratchet-compaction",
             says="an update where no cell of the ratchet is free",
             begins=(_settled, _RATCHET),
+        ),
+        Scenario(
+            name="anchor-compaction",
+            says="an update after a walk, where no cell of the ratchet is free and one half names the old anchor",
+            begins=(_walked, _RATCHET),
+            anchors=3,
         ),
         Scenario(
             name="counter-compaction",
@@ -261,6 +279,16 @@ SCENARIOS = {
             ends_on="recovery",
         ),
         Scenario(
+            name="last-trial",
+            says="a recovery release that is well at its last trial; cut there, what it was to replace runs on",
+            begins=(_updated,),
+            proven=_BOTH,
+            wanted="recovery",
+            ends_on="recovery",
+            or_else="next",
+            well_at=3,
+        ),
+        Scenario(
             name="rotten-anchor",
             says="one copy of the anchor is rotten, and the next two are published",
             begins=(_updated, _flip("anchor_a", 60)),
@@ -271,11 +299,10 @@ SCENARIOS = {
         ),
         Scenario(
             name="lost-anchors",
-            says="the anchor's copies and the provisioned ones are rotten after a walk: row 1, until the walk is back",
-            begins=(_updated, _flip("anchor_a", 60), _flip("anchor_b", 60)),
-            proven=_BOTH,
-            wanted="other",
-            ends_on="other",
+            says="both copies of the anchor are rotten after a walk: row 1, until the walk is back from the provisioned one",
+            begins=(_walked, _flip("anchor_a", 60), _flip("anchor_b", 60)),
+            anchors=3,
+            may_be_blind=True,
         ),
     )
 }

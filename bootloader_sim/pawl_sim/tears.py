@@ -26,6 +26,12 @@ def _first_byte(before: bytes, after: bytes, _: random.Random) -> bytes:
     return after[:1] + before[1:]
 
 
+def _some_bytes(before: bytes, after: bytes, chance: random.Random) -> bytes:
+    """Up to any byte."""
+    place = chance.randrange(len(after))
+    return after[:place] + before[place:]
+
+
 def _first_half(before: bytes, after: bytes, _: random.Random) -> bytes:
     half = len(after) // 2
     return after[:half] + before[half:]
@@ -53,6 +59,7 @@ def _half_and_bits(before: bytes, after: bytes, chance: random.Random) -> bytes:
 _PROGRAM: dict[str, _Tear] = {
     "nothing": _nothing,
     "byte": _first_byte,
+    "bytes": _some_bytes,
     "half": _first_half,
     "end": _all_but_the_end,
     "bits": _some_bits,
@@ -76,21 +83,34 @@ def names(operation: Operation) -> tuple[str, ...]:
     return (*_ERASE, _FLICKER) if operation.data is None else tuple(_PROGRAM)
 
 
+def samples(name: str, operation: Operation, count: int) -> tuple[str, ...]:
+    """Return names of one tear, if the operation can suffer it: two letters more, and chance decides otherwise."""
+    letters = (chr(ord("a") + number // 26) + chr(ord("a") + number % 26) for number in range(count))
+    return tuple(name + pair for pair in letters) if name in names(operation) else ()
+
+
+def _kind(name: str, operation: Operation) -> str:
+    known = names(operation)
+    kind = name if name in known else name[:-2]
+    if kind not in known:
+        raise ValueError(f"{name!r} is no tear of this operation: one of {', '.join(known)}")
+    return kind
+
+
 def tear(plan: Plan, state: State, operation: Operation, name: str, seed: int) -> State:
     """Return the flash after a cut inside an operation; ValueError if it can't be torn like that."""
     offset, data = operation
     known = _PROGRAM if data is not None else _ERASE
-    if name == "nothing":
+    kind = _kind(name, operation)
+    if kind == "nothing":
         return state
     after = bytes([plan.geometry.erased]) * plan.sectors[offset] if data is None else data
     before = state.store[offset : offset + len(after)]
     others = tuple(one for one in state.flickers if not _touches(one, offset, len(after)))
-    if name == _FLICKER and data is None:
+    if kind == _FLICKER:
         used = _used_after(plan, state.used, operation, before, after)
         return State(state.store, used, (*others, Flicker(offset, before, after, seed)))
-    if name not in known:
-        raise ValueError(f"{name!r} is no tear of this operation: one of {', '.join(names(operation))}")
-    left = known[name](before, after, random.Random(seed))
+    left = known[kind](before, after, random.Random(seed))
     store = state.store[:offset] + left + state.store[offset + len(after) :]
     return State(store, _used_after(plan, state.used, operation, before, left), others)
 

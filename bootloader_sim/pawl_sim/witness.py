@@ -4,11 +4,13 @@
 2. The ratchet's reading never falls, and never names what didn't run well first.
 3. A release has three trials. The images of the slot that runs are never written.
 4. Where a verified image must be there, the recovery agent never runs in its place.
+5. There is an anchor to judge by, and what failed here stays known.
 """
 
 from typing import Any, NamedTuple
 
 from pawl import boot, codes
+from pawl.quarantine import verdict_of
 from pawl.slots import TRIALS_MAX
 from pawl_sim.flash import Operation
 from pawl_sim.geometry import Plan
@@ -26,6 +28,7 @@ class Memory(NamedTuple):
     anchor: int  # its version
     proven: frozenset[bytes]  # what ran well, or was confirmed at the start
     trials: tuple[int, int]  # of what is in slot A, and in slot B, since its page was erased
+    failed: frozenset[bytes] = frozenset()  # what was seen to have failed here
 
 
 def require(is_so: Any, says: str) -> None:
@@ -35,13 +38,17 @@ def require(is_so: Any, says: str) -> None:
 
 
 class Witness:
-    """Watches one device; `may_recover`: no verified image has to be there at every moment."""
+    """Watches one device; `may_recover`: no verified image has to be there at every moment; `may_be_blind`: no anchor."""
 
-    def __init__(self, supply: Supply, plan: Plan, memory: Memory, *, may_recover: bool) -> None:
+    def __init__(
+        self, supply: Supply, plan: Plan, memory: Memory, *, may_recover: bool, may_be_blind: bool = False
+    ) -> None:
         self.supply = supply
         self.plan = plan
         self.memory = memory
         self.may_recover = may_recover
+        self.may_be_blind = may_be_blind
+        self._erasing: int | None = None  # the slot whose page is being erased
         self._forbidden: list[tuple[int, int]] = []  # spans of the images that run
 
     def watch(self, operation: Operation) -> None:
@@ -49,16 +56,20 @@ class Witness:
         for start, size in self._forbidden:
             if start <= operation.offset < start + size:
                 raise Violation("the image that runs is written")
+        self._forget_trials()
         if operation.data is None:
-            self._forget_trials(operation.offset)
+            pages = [self.plan.regions[name][0] for name in ("page_a", "page_b")]
+            self._erasing = pages.index(operation.offset) if operation.offset in pages else None
 
-    def _forget_trials(self, offset: int) -> None:
-        for slot, name in enumerate(("page_a", "page_b")):
-            if offset == self.plan.regions[name][0]:
-                self.memory = self.memory._replace(trials=_with(self.memory.trials, slot, 0))
+    def _forget_trials(self) -> None:
+        """Only when the page's erase is done: what a cut leaves of it may still be a release with trials used."""
+        if self._erasing is not None:
+            self.memory = self.memory._replace(trials=_with(self.memory.trials, self._erasing, 0))
+        self._erasing = None
 
     def power_off(self) -> None:
         """Nothing runs any more."""
+        self._forget_trials()
         self._forbidden = []
 
     def judge_boot(self, loader: Any, decision: Any, proven: Any) -> Release | None:
@@ -81,13 +92,33 @@ class Witness:
         return release
 
     def _judge_readings(self, loader: Any) -> None:
-        sequence = loader.accepted.sequence
+        sequence = self._judge_ratchet(loader)
+        require(loader.anchor or self.may_be_blind, "there is no anchor to judge by")
+        anchor = loader.anchor.version if loader.anchor else self.memory.anchor
+        require(anchor >= self.memory.anchor, "the anchor's version fell")
+        self.memory = self.memory._replace(sequence=sequence, anchor=anchor, failed=self._failed(loader))
+
+    def _judge_ratchet(self, loader: Any) -> int:
+        recorded = loader.ratchet.reading.roles.get(codes.IMAGE_APP)
+        sequence: int = max(loader.accepted.sequence, recorded.sequence if recorded else 0)
         require(sequence >= self.memory.sequence, "the ratchet's reading fell")
         known = [self.supply.by_digest[digest].sequence for digest in self.memory.proven]
         require(sequence <= max(known, default=sequence), "the ratchet names what didn't run well")
-        anchor = loader.anchor.version if loader.anchor else self.memory.anchor
-        require(anchor >= self.memory.anchor, "the anchor's version fell")
-        self.memory = self.memory._replace(sequence=sequence, anchor=anchor)
+        confirmed = [
+            candidate.manifest.sequence_number
+            for candidate in loader.candidates
+            if candidate.manifest is not None and candidate.slot.status().state == codes.SLOT_CONFIRMED
+        ]
+        require(sequence in (self.memory.sequence, *confirmed), "the ratchet rose before the confirmation")
+        return sequence
+
+    def _failed(self, loader: Any) -> frozenset[bytes]:
+        slots = loader.storage.slots
+        verdicts = [verdict_of(slot) for slot in slots]
+        failed = self.memory.failed | {verdict.digest for verdict in verdicts if verdict is not None}
+        known = [digest for digest in failed if loader.quarantine.stored(digest, slots)]
+        require(len(known) == len(failed), "a release failed here, and that isn't known any more")
+        return failed
 
     def _require_bytes(self, release: Release, slot: int, proven: Any) -> None:
         mounted = {component: bytes(content) for component, content in proven.images}

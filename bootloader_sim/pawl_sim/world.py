@@ -29,7 +29,7 @@ class Reset(BaseException):
 class World:
     """`wanted`: a release's name or None; `anchors`: how many are published; `sick`: releases whose application is never well.
 
-    `lost_fetch`: the number of the fetch in a boot at which the link is lost, once.
+    `lost_fetch`: the number of the fetch in a boot at which the link is lost, once; `well_at`: the trial from which it is well.
     """
 
     supply: Supply
@@ -37,6 +37,7 @@ class World:
     anchors: int = 1
     sick: tuple[str, ...] = ()
     lost_fetch: int | None = None
+    well_at: int = 1
 
     def retained(self, topic: str) -> bytes | None:
         """Return what the broker keeps on a topic."""
@@ -67,8 +68,10 @@ class World:
         )
         return _signed(self.supply.sign_offer, content)
 
-    def is_well(self, digest: bytes) -> bool:
-        """Return whether the application of this release keeps running."""
+    def is_well(self, digest: bytes, trial: int) -> bool:
+        """Return whether the application of this release keeps running, in its trial of this number (0: it is confirmed)."""
+        if 0 < trial < self.well_at:
+            return False
         return digest not in [self.supply.releases[name].digest for name in self.sick]
 
 
