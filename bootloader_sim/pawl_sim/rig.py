@@ -5,12 +5,14 @@ one after the other.
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 from pawl import codes, topics
 from pawl.agent import Agent
 from pawl.bootloader import Bootloader
+from pawl.errors import StorageError
 from pawl.identity import partition_of
 from pawl.index import cut
 from pawl.storage import Storage
@@ -101,7 +103,8 @@ class Rig:
     def _run(self, witness: Witness, world: World) -> bool:
         storage = self.storage()
         counter = storage.boot_counter()
-        counter.step()
+        with suppress(StorageError):  # as boards do: a counter that can't be written keeps no device from booting
+            counter.step()
         loader = Bootloader(storage, self.supply.verify)
         decision = loader.settle(counter.is_unwell())
         port = Port(self.supply.sign)
