@@ -36,7 +36,9 @@ class Defect:
     bit: int | None = None
 
     def __str__(self) -> str:
-        return "-".join(map(str, (self.kind, self.region, self.place))) + ("" if self.bit is None else f"-{self.bit}")
+        return "-".join(map(str, (self.kind, self.region, self.place))) + (
+            "" if self.bit is None else f"-{self.bit}"
+        )
 
     def strike(self, flash: NorFlash) -> None:
         """Break the flash; IndexError if it has no such place."""
@@ -68,7 +70,9 @@ def parse(text: str) -> Defect:
     found = _TEXT.fullmatch(text)
     kinds = (*SECTOR_KINDS, *PLACE_KINDS)
     if found is None or found[1] not in kinds or (found[4] is not None) != (found[1] in ROT_KINDS):
-        raise ValueError(f"{text!r} is no defect: write worn-page_b-0 or flip-image_a-100-2; kinds: {', '.join(kinds)}")
+        raise ValueError(
+            f"{text!r} is no defect: write worn-page_b-0 or flip-image_a-100-2; kinds: {', '.join(kinds)}"
+        )
     if found[2] not in {**WHOLE, **HALVES, **IMAGES}:
         raise ValueError(f"no region {found[2]!r}: one of {', '.join({**WHOLE, **HALVES, **IMAGES})}")
     return Defect(found[1], found[2], int(found[3]), None if found[4] is None else int(found[4]))
@@ -108,5 +112,9 @@ def _spans(plan: Plan, region: str) -> list[tuple[int, int]]:
         return [(number * UNIT_BYTES, UNIT_BYTES) for number in range(_PAGE_UNITS)]
     size = {**WHOLE, **HALVES, **IMAGES}[region]
     if region in HALVES:
-        return [(half + at, part) for half in (0, plan.regions[region][1] // 2) for at, part in ((0, 64), (64, size - 64))]
+        return [
+            (half + at, part)
+            for half in (0, plan.regions[region][1] // 2)
+            for at, part in ((0, 64), (64, size - 64))
+        ]
     return [(0, 64), (64, size // 4), (size // 4, size // 4)]

@@ -7,7 +7,7 @@ to rest, and it rests on a whole confirmed image: the new one, or one from befor
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -40,7 +40,8 @@ MAY_END_ALONE = {
 @dataclass(slots=True)
 class Toll:
     """What was lived through. `ends`: (kind of defect, how it ended); `restless`: rests, but each boot writes to flash
-    again; `alone`: those that ended on the agent alone."""
+    again; `alone`: those that ended on the agent alone.
+    """
 
     defects: int = 0
     cuts: int = 0
@@ -126,13 +127,17 @@ class FaultPass:
         candidates = Bootloader(self.rig.storage(), self.rig.supply.verify).candidates
         self.rig.flash.load(self.begin)
         return {
-            "ab"[one.slot.name] for one in candidates if one.status.state == codes.SLOT_CONFIRMED and not one.fault
+            "ab"[one.slot.name]
+            for one in candidates
+            if one.status.state == codes.SLOT_CONFIRMED and not one.fault
         }
 
     def _may_recover(self, defect: Defect) -> bool:
         """The agent alone is right where what is broken held the one image there was."""
         is_rot = defect.kind in ROT_KINDS
-        return self.scenario.may_recover or (is_rot and self._whole == {defect.region[-1]} and defect.region[-2] == "_")
+        return self.scenario.may_recover or (
+            is_rot and self._whole == {defect.region[-1]} and defect.region[-2] == "_"
+        )
 
     def _settle(self, witness: Witness, moments: list[Moment]) -> None:
         """Boot until the device rests twice in a row, on the same slot: one boot may find what the one before left open."""

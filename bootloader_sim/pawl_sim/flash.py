@@ -16,7 +16,7 @@ from pawl.flash import check_program
 from pawl_sim.geometry import Plan
 
 
-class PowerCut(BaseException):  # noqa: N818 (what happens, not an error; nothing in the device may catch it)
+class PowerCut(BaseException):
     """The power went."""
 
 
@@ -103,7 +103,7 @@ class NorFlash:
 
     def view(self, offset: int, size: int) -> memoryview:
         """Return a view of the stored bytes; a span that flickers may read differently at every look."""
-        assert 0 <= offset and offset + size <= len(self.store), "outside of the flash"
+        assert offset >= 0 and offset + size <= len(self.store), "outside of the flash"
         for flicker in self._flickers:
             if flicker.offset < offset + size and offset < flicker.offset + len(flicker.before):
                 self._shake(flicker)

@@ -16,7 +16,7 @@ from pawl.errors import StorageError
 from pawl.identity import partition_of
 from pawl.index import cut
 from pawl.storage import Storage
-from pawl_sim.flash import NorFlash, Operation, State, nothing
+from pawl_sim.flash import NorFlash, Operation, nothing
 from pawl_sim.geometry import Plan
 from pawl_sim.supply import Release, Supply
 from pawl_sim.witness import Memory, Witness, require

@@ -235,7 +235,9 @@ class Bootloader:
         one, other = self.candidates
         if self.accepted.digest in (one.status.digest, other.status.digest) and self.accepted.digest:
             return (other if one.status.digest == self.accepted.digest else one).slot
-        if one.slot.is_spoiled() != other.slot.is_spoiled():  # a page that doesn't erase would be chosen for ever
+        if (
+            one.slot.is_spoiled() != other.slot.is_spoiled()
+        ):  # a page that doesn't erase would be chosen for ever
             return (other if one.slot.is_spoiled() else one).slot
         sequences = [
             candidate.manifest.sequence_number if candidate.manifest else 0 for candidate in (one, other)

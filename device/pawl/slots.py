@@ -97,8 +97,7 @@ class Slot:
         for number in range(first, first + count):
             if digest is not None and self._mark(digest, number) == _NO_MARK:
                 try:
-                    self.page.program(number * UNIT_BYTES, self._unit(digest, number, value))
-                    return
+                    return self.page.program(number * UNIT_BYTES, self._unit(digest, number, value))
                 except StorageError as error:
                     fault = error
         raise fault

@@ -5,6 +5,7 @@ PAWL_FAULTS=1 pytest tests/bootloader_sim/test_faults.py      # every sector, ea
 
 import gc
 import os
+import sys
 
 import pytest
 
@@ -74,7 +75,9 @@ def chosen(name, geometry):
 def test_one_thing_is_broken(supply, name, geometry):
     """A sector, a unit or a bit, alone and with one power cut: no rule breaks, and no defect goes unlived."""
     toll = FaultPass(supply, SCENARIOS[name], GEOMETRIES[geometry]).run(chosen(name, geometry), cuts=1)
-    print(f"{name}:{geometry}: {toll.defects} defects, {toll.cuts} with a cut, {toll.boots} boots, {dict(toll.ends)}")
+    if IS_WHOLE:
+        told = f"{toll.defects} defects, {toll.cuts} with a cut, {toll.boots} boots, {dict(toll.ends)}"
+        sys.stderr.write(f"{name}:{geometry}: {told}\n")
     assert not [f"{one.seed}: {one.says}" for one in toll.failures]
     assert toll.cuts == toll.defects >= _SLICE_DEFECTS
     assert sum(toll.ends.values()) == toll.defects + toll.cuts
@@ -111,7 +114,9 @@ def test_one_identity_serves_and_none_is_named(supply, kind):
     start = lived.rig.plan.regions["identity_b"][0]
     bit = next(bit for bit in range(8) if bool(flash.store[start + 60] >> bit & 1) is not (kind == "stuck1"))
     defects.Defect(kind, "identity_b", 60, bit).strike(flash)
-    with pytest.raises(StorageError, match="not provisioned, or both identity records are damaged") as refused:
+    with pytest.raises(
+        StorageError, match="not provisioned, or both identity records are damaged"
+    ) as refused:
         lived.rig.storage().identity()
     assert refused.value.code == codes.REASON_RECORD_LOST
 

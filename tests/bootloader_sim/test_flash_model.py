@@ -253,7 +253,11 @@ def test_what_is_stuck_stays_through_programs_erases_and_power(name):
     flash.held[unit] = 0b0001
     flash.dead.add(2)
     flash.program(2 * unit, bytes([erased ^ 0x55]) * 2 * unit)
-    for step in (lambda: flash.erase(0), lambda: flash.load(flash.save()), lambda: flash.program(3 * unit, bytes([erased ^ 0x55]) * unit)):
+    for step in (
+        lambda: flash.erase(0),
+        lambda: flash.load(flash.save()),
+        lambda: flash.program(3 * unit, bytes([erased ^ 0x55]) * unit),
+    ):
         step()
         assert flash.view(0, 1)[0] == erased & ~0b1000
         assert flash.view(unit, 1)[0] == erased | 0b0001
