@@ -9,19 +9,18 @@ to rest, and it rests on a whole confirmed image: the new one, or one from befor
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
 from pawl import codes
 from pawl.bootloader import Bootloader
 from pawl_sim import tears
 from pawl_sim.defects import ROT_KINDS, Defect
 from pawl_sim.explorer import Failure, Moment
-from pawl_sim.flash import Operation, State
+from pawl_sim.flash import Operation, State, nothing
 from pawl_sim.geometry import Geometry, lay_out
-from pawl_sim.rig import BOOTS_MAX, Rig
+from pawl_sim.rig import BOOTS_MAX, Boot, Rig
 from pawl_sim.scenarios import Scenario
 from pawl_sim.seeds import Cut, Seed
-from pawl_sim.supply import Release, Supply
+from pawl_sim.supply import Supply
 from pawl_sim.witness import Memory, Witness, require
 
 _BOOTS_MAX = 2 * BOOTS_MAX  # four slot erases a day, each with three trials
@@ -71,6 +70,7 @@ class FaultPass:
         self.rig = Rig(supply, lay_out(geometry))
         self.begin, self.memory = scenario.start(self.rig)
         self.world = scenario.world(self.rig)
+        self._wanted = supply.releases[scenario.ends_on]
         self._whole = self._sound()
         self.toll = Toll()
         self._known = Counter(self.rig.storage().log().entries())
@@ -116,8 +116,7 @@ class FaultPass:
         witness = Witness(rig.supply, rig.plan, memory, may_recover=self._may_recover(defect))
         try:
             self._settle(witness, moments)
-            release, loader = self._decided(witness, seed)
-            self._judge_end(release, loader, defect)
+            self._judge_end(witness, seed, defect)
         except Exception as error:  # noqa: BLE001 (whatever the device raises would be the end of it)
             return moments, f"{type(error).__name__}: {error}"
         return moments, None
@@ -147,36 +146,32 @@ class FaultPass:
         def keep(operation: Operation) -> None:
             moments.append(Moment(operation, rig.flash.save(), witness.memory))
 
-        rests = []
+        rests: list[bool] = []
         while rests[-2:] != [True, True]:
             require(len(rests) < _BOOTS_MAX, "the device never comes to rest")
             rests.append(not rig.boot(witness, self.world, keep))
         slots = [boot.slot for boot in rig.boots[-2:]]
         require(slots[0] == slots[1], "a device at rest boots something else")
 
-    def _decided(self, witness: Witness, seed: Seed) -> tuple[Release | None, Any]:
-        """Return what one boot more decides, by Release and Bootloader."""
+    def _judge_end(self, witness: Witness, seed: Seed, defect: Defect) -> None:
+        """Judge what one boot more decides."""
         rig = self.rig
         writes: list[Operation] = []
         rig.flash.operating = writes.append
         loader = Bootloader(rig.storage(), rig.supply.verify)
         decision = loader.settle(is_unwell=False)
+        rig.flash.operating = nothing
         release = witness.judge_boot(rig.flash, loader, decision)
         self.toll.restless += [seed] if writes else []
-        self.toll.alone += [] if release else [seed]
-        loader.decision = decision
-        return release, loader
-
-    def _judge_end(self, release: Release | None, loader: Any, defect: Defect) -> None:
-        scenario, supply = self.scenario, self.rig.supply
-        wanted = supply.releases[scenario.ends_on]
-        how = "the agent alone" if release is None else "new" if release is wanted else "old"
+        how = "the agent alone" if release is None else "new" if release is self._wanted else "old"
         self.toll.ends[defect.kind, how] += 1
-        require(release is not None or scenario.name in MAY_END_ALONE, "it ended on the agent alone")
-        if release is not None:
-            status = loader.candidates[loader.decision.slot].slot.status()
+        if release is None:
+            self.toll.alone.append(seed)
+            require(self.scenario.name in MAY_END_ALONE, "it ended on the agent alone")
+        else:
+            status = loader.candidates[decision.slot].slot.status()
             require(status.state == codes.SLOT_CONFIRMED, "what runs is not confirmed")
-        if release is not wanted and defect.region != "log":
+        if how != "new" and defect.region != "log":
             require(self._reasons(), f"it ended on {how}, and the log says no reason")
 
     def _reasons(self) -> list[int]:
@@ -184,14 +179,20 @@ class FaultPass:
         news = Counter(self.rig.storage().log().entries()) - self._known
         return [entry.code for entry in news if entry.code not in _NO_REASON]
 
-    def replay(self, seed: Seed) -> Iterator[tuple[Seed, list[Moment], str | None]]:
-        """Follow one trace; yield after each power-on its seed, what was written, and what broke a rule."""
+    def replay(self, seed: Seed) -> Iterator[tuple[Seed, list[Moment], list[Boot], str | None]]:
+        """Follow one trace; yield for each time that the power comes its seed, what was written, the boots, what broke a rule.
+
+        Raises:
+            ValueError: a cut names an operation that never comes, or a tear that it can't suffer.
+        """
         at = Seed(seed.scenario, seed.geometry, defect=seed.defect)
         state, memory = self.begin, self.memory
         for cut in (*seed.cuts, None):
             moments, fault = self._live(at, state, memory)
-            yield at, moments, fault
-            if cut is None or cut.operation >= len(moments):
+            yield at, moments, self.rig.boots, fault
+            if cut is None:
                 return
+            if cut.operation >= len(moments):
+                raise ValueError(f"there is no operation {cut.operation}: the last one is {len(moments) - 1}")
             moment, at = moments[cut.operation], at.then(cut)
             state, memory = self._torn(at, moment), moment.memory

@@ -89,7 +89,7 @@ def test_what_was_found(supply, text):
     """Each seed that broke a rule once."""
     seed = parse(text)
     lives = list(FaultPass(supply, SCENARIOS[seed.scenario], GEOMETRIES[seed.geometry]).replay(seed))
-    assert [(str(at), fault) for at, _, fault in lives] == [(text, None)]
+    assert [(str(at), fault) for at, _, _, fault in lives] == [(text, None)]
 
 
 def test_one_unit_of_confirmed_is_dead(supply):
