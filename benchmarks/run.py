@@ -14,7 +14,17 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
-from benchmarks import authorisation, download, heap, resume, root_walk, shares, signature_check
+from benchmarks import (
+    authorisation,
+    boot_time,
+    download,
+    flash_wear,
+    heap,
+    resume,
+    root_walk,
+    shares,
+    signature_check,
+)
 from benchmarks.figures import Figure, table
 from benchmarks.fleet import Fleet
 from pawl_tools import toolchain
@@ -25,6 +35,8 @@ ALONE: dict[str, Callable[[Toolchain], list[Figure]]] = {
     "download": download.measure,
     "signature_check": signature_check.measure,
     "root_walk": root_walk.measure,
+    "boot_time": boot_time.measure,
+    "flash_wear": flash_wear.measure,
 }
 WITH_FLEET: dict[str, Callable[[Fleet], Awaitable[list[Figure]]]] = {
     "shares": shares.measure,

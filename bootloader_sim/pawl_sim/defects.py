@@ -23,7 +23,7 @@ SECTOR_KINDS = ("worn", "half")
 PLACE_KINDS = ("dead", "stuck0", "stuck1", "flip")
 ROT_KINDS = ("stuck0", "stuck1", "flip")
 _TEXT = re.compile(r"([a-z]+[01]?)-([a-z_]+)-(\d{1,7})(?:-([0-7]))?")
-_PAGE_UNITS = 11
+_PAGE_UNITS = 15
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -2,7 +2,8 @@
 
     tally = Explorer(supply, SCENARIOS["update"], GEOMETRIES["unix"]).explore(depth=2)
 
-Equal states are visited once: the same flash, seen by a witness who remembers the same, has the same future.
+Equal states are visited once, at whatever boot they come up: the same flash, seen by a witness who remembers the same,
+has the same future.
 """
 
 from collections import Counter
@@ -15,7 +16,7 @@ from pawl import codes
 from pawl_sim import tears
 from pawl_sim.flash import Operation, State
 from pawl_sim.geometry import Geometry, lay_out
-from pawl_sim.rig import Rig
+from pawl_sim.rig import Boot, Rig
 from pawl_sim.scenarios import Scenario
 from pawl_sim.seeds import Cut, Seed
 from pawl_sim.supply import Supply
@@ -40,9 +41,20 @@ class Failure:
     says: str
 
 
+class Stretch(NamedTuple):
+    """What happened from one power-on to the rest of the device, or to what broke a rule: then `fault` says which."""
+
+    seed: Seed
+    moments: list[Moment]
+    boots: list[Boot]
+    fault: str | None
+
+
 @dataclass(slots=True)
 class Tally:
-    """What was explored. `cuts`: cut points by how many cuts came before; `tears` by name; `states`: those that differed."""
+    """What was explored. `cuts`: cut points by how many cuts came before; `tears` by name; `states`: those that differed when
+    the power came.
+    """
 
     operations: int = 0
     cuts: Counter[int] = field(default_factory=Counter)
@@ -75,9 +87,10 @@ class Explorer:
 
     def explore(self, depth: int = 2, share: float = 1.0) -> Tally:
         """Cut up to `depth` times; of the cuts after the first one a `share`, chosen by their seeds."""
-        moments = self._follow(self.seed, self.begin, self.memory)
+        moments = self._follow(self.seed, self.begin, self.memory, depth)
         self.tally.operations = len(moments)
         self._branch(self.seed, moments, depth, int(share * _PARTS))
+        self.tally.states = len(self._seen)
         return self.tally
 
     def _branch(self, seed: Seed, moments: list[Moment], left: int, parts: int) -> None:
@@ -88,28 +101,22 @@ class Explorer:
                     continue
                 self.tally.cuts[len(seed.cuts)] += 1
                 self.tally.tears[name] += 1
-                self._visit(torn, moment, left - 1, parts)
-
-    def _visit(self, seed: Seed, moment: Moment, left: int, parts: int) -> None:
-        state = self._torn(seed, moment)
-        key = state.key() + _digest(moment.memory)
-        if self._seen.get(key, -1) >= left:
-            return
-        self._seen[key] = left
-        self.tally.states += 1
-        moments = self._follow(seed, state, moment.memory)
-        if left > 0:
-            self._branch(seed, moments, left, parts)
+                after = self._follow(torn, self._torn(torn, moment), moment.memory, left - 1)
+                if left > 1:
+                    self._branch(torn, after, left - 1, parts)
 
     def _torn(self, seed: Seed, moment: Moment) -> State:
         cut = seed.cuts[-1]
         return tears.tear(self.rig.plan, moment.state, moment.operation, cut.tear, seed.number())
 
-    def _follow(self, seed: Seed, state: State, memory: Memory) -> list[Moment]:
-        """Boot a state until it settles; return its moments, or none if it broke a rule: then that is a failure."""
+    def _follow(self, seed: Seed, state: State, memory: Memory, left: int) -> list[Moment]:
+        """Boot a state until it settles, or is one that was explored with so many cuts left; return its moments.
+
+        If it broke a rule, that is a failure, and there are none.
+        """
         moments: list[Moment] = []
         try:
-            self._settle(state, memory, moments.append)
+            self._settle(state, memory, moments.append, left)
         except Exception as error:  # noqa: BLE001 (whatever the device raises would be the end of it)
             self.tally.failures.append(Failure(seed, f"{type(error).__name__}: {error}"))
             return []
@@ -117,45 +124,67 @@ class Explorer:
             self.tally.boots += len(self.rig.boots)
         return moments
 
-    def _settle(self, state: State, memory: Memory, note: Callable[[Moment], None]) -> None:
+    def _settle(self, state: State, memory: Memory, note: Callable[[Moment], None], left: int) -> None:
         rig, scenario = self.rig, self.scenario
         rig.flash.load(state)
         witness = Witness(rig.supply, rig.plan, memory, may_recover=scenario.may_recover)
+        starts: list[bytes] = []
+
+        def is_known() -> bool:
+            key = rig.flash.save().key() + _digest(witness.memory)
+            require(key not in starts, "it resets for ever, and nothing changes")
+            starts.append(key)
+            if self._seen.get(key, -1) >= left:
+                return True
+            self._seen[key] = left
+            return False
 
         def keep(operation: Operation) -> None:
             note(Moment(operation, rig.flash.save(), witness.memory))
 
-        loader = rig.settle(witness, self.world, keep)
-        self._judge_end(loader, witness)
+        settled = rig.settle(witness, self.world, keep, is_known)
+        if settled is not None:
+            self._judge_end(witness, *settled)
 
-    def _judge_end(self, loader: Any, witness: Witness) -> None:
+    def _judge_end(self, witness: Witness, loader: Any, decision: Any, proven: Any) -> None:
         """With power on the update completes, or is undone, and the reason is kept."""
         scenario, rig = self.scenario, self.rig
-        release = witness.judge_boot(rig.flash, loader, loader.decision)
+        release = witness.judge_boot(loader, decision, proven)
         wanted = rig.supply.releases[scenario.ends_on]
         require(release is wanted, f"it doesn't end on {scenario.ends_on}")
-        status = loader.candidates[loader.decision.slot].slot.status()
-        require(status.state == codes.SLOT_CONFIRMED and status.is_settled, "what runs is not confirmed for good")
+        status = loader.candidates[decision.slot].slot.status()
+        require(
+            status.state == codes.SLOT_CONFIRMED and status.is_settled, "what runs is not confirmed for good"
+        )
         recorded = loader.ratchet.reading.roles[codes.IMAGE_APP]
         require(recorded.digest == loader.accepted.digest == wanted.digest, "R doesn't name what runs")
-        require(loader.anchor is not None and loader.anchor.version == scenario.anchors, "the walk did not end")
+        require(
+            loader.anchor is not None and loader.anchor.version == scenario.anchors, "the walk did not end"
+        )
         if scenario.reason is not None:
             told = [entry.code for entry in loader.storage.log().entries()]
             require(scenario.reason in told, "why the update failed is not in the log")
 
-    def replay(self, cuts: tuple[Cut, ...]) -> Iterator[tuple[Seed, list[Moment], str | None]]:
-        """Follow one trace; yield after each power-on its seed, what was written, and what broke a rule."""
+    def replay(self, cuts: tuple[Cut, ...]) -> Iterator[Stretch]:
+        """Follow one trace; yield a Stretch for each time that the power comes.
+
+        Raises:
+            ValueError: a cut names an operation that never comes, or a tear that it can't suffer.
+        """
         seed, state, memory = self.seed, self.begin, self.memory
         for cut in (*cuts, None):
             moments: list[Moment] = []
             fault = None
             try:
-                self._settle(state, memory, moments.append)
+                self._seen = {}
+                self._settle(state, memory, moments.append, left=0)
             except Exception as error:  # noqa: BLE001 (as in `_follow`)
                 fault = f"{type(error).__name__}: {error}"
-            yield seed, moments, fault
-            if cut is None or cut.operation >= len(moments):
+            yield Stretch(seed, moments, self.rig.boots, fault)
+            if cut is None:
                 return
+            if cut.operation >= len(moments):
+                raise ValueError(f"there is no operation {cut.operation}: the last one is {len(moments) - 1}")
             moment, seed = moments[cut.operation], seed.then(cut)
             state, memory = self._torn(seed, moment), moment.memory
 

@@ -158,10 +158,11 @@ class FaultPass:
         rig = self.rig
         writes: list[Operation] = []
         rig.flash.operating = writes.append
-        loader = Bootloader(rig.storage(), rig.supply.verify)
+        storage = rig.storage()
+        loader = Bootloader(storage, rig.supply.verify)
         decision = loader.settle(is_unwell=False)
         rig.flash.operating = nothing
-        release = witness.judge_boot(rig.flash, loader, decision)
+        release = witness.judge_boot(loader, decision, rig.proven(storage, decision))
         self.toll.restless += [seed] if writes else []
         how = "the agent alone" if release is None else "new" if release is self._wanted else "old"
         self.toll.ends[defect.kind, how] += 1

@@ -111,7 +111,7 @@ class NorFlash:
 
     def _shake(self, flicker: Flicker) -> None:
         self._reads += 1
-        chance = random.Random(flicker.seed + self._reads)  # noqa: S311 (bad luck, no secret)
+        chance = random.Random(flicker.seed + self._reads)
         mood = chance.randrange(3)
         size = len(flicker.before)
         mask = (bytes(size), b"\xff" * size, chance.randbytes(size))[mood]
@@ -188,8 +188,6 @@ def _without(flicker: Flicker, offset: int, size: int) -> list[Flicker]:
         parts.append(flicker._replace(before=flicker.before[:first], after=flicker.after[:first]))
     if last < len(flicker.before):
         parts.append(
-            Flicker(
-                flicker.offset + last, flicker.before[last:], flicker.after[last:], flicker.seed + 1
-            )
+            Flicker(flicker.offset + last, flicker.before[last:], flicker.after[last:], flicker.seed + 1)
         )
     return parts

@@ -1,7 +1,7 @@
 """Flash parts as data: which sectors, units and erased value each has, and where a device's regions lie on it.
 
-    plan = lay_out(GEOMETRIES["ecc-16"])
-    Storage(NorFlash(plan), plan.regions)
+plan = lay_out(GEOMETRIES["ecc-16"])
+Storage(NorFlash(plan), plan.regions)
 """
 
 from collections.abc import Iterator
@@ -96,9 +96,7 @@ class Plan:
 
     def region_at(self, offset: int) -> str:
         """Return the name of the region that holds this byte."""
-        return next(
-            name for name, (start, size) in self.regions.items() if start <= offset < start + size
-        )
+        return next(name for name, (start, size) in self.regions.items() if start <= offset < start + size)
 
 
 def lay_out(geometry: Geometry) -> Plan:

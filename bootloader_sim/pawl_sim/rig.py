@@ -4,21 +4,24 @@ Bootloader, agent and installer are the device's own; only the link is the world
 one after the other.
 """
 
+import weakref
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from pawl import codes, topics
+from pawl import boot, codes, topics
 from pawl.agent import Agent
 from pawl.bootloader import Bootloader
-from pawl.errors import StorageError
+from pawl.errors import PawlError, StorageError
 from pawl.identity import partition_of
 from pawl.index import cut
+from pawl.proof import NOTHING, prove
 from pawl.storage import Storage
 from pawl_sim.flash import NorFlash, Operation, nothing
 from pawl_sim.geometry import Plan
 from pawl_sim.supply import Release, Supply
+from pawl_sim.virtual_time import VirtualLoop
 from pawl_sim.witness import Memory, Witness, require
 from pawl_sim.world import DEVICE, Link, Port, Reset, Rest, World
 
@@ -43,6 +46,8 @@ class Rig:
         self.plan = plan
         self.flash = NorFlash(plan)
         self.boots: list[Boot] = []
+        self._loop = VirtualLoop(0.0)
+        weakref.finalize(self, self._loop.close)
 
     def storage(self) -> Any:
         """Return the device's Storage over the flash."""
@@ -77,21 +82,31 @@ class Rig:
         slot.mark_written()
         return slot
 
-    def settle(self, witness: Witness, world: World, operating: Callable[[Operation], None] | None = None) -> Any:
-        """Boot until the device rests; return the Bootloader of one more boot, which has nothing to do."""
+    def settle(
+        self,
+        witness: Witness,
+        world: World,
+        operating: Callable[[Operation], None] = nothing,
+        is_known: Callable[[], bool] = lambda: False,
+    ) -> tuple[Any, Any, Any] | None:
+        """Boot until the device rests; return (Bootloader, Decision, Proven) of one more boot, which has nothing to do.
+
+        `is_known` is asked before each boot: if so, its future is known too, and nothing is returned.
+        """
         self.boots = []
         for _ in range(BOOTS_MAX):
+            if is_known():
+                return None
             if not self.boot(witness, world, operating):
                 return self._require_rest()
         raise AssertionError("the device never comes to rest")
 
-    def boot(self, witness: Witness, world: World, operating: Callable[[Operation], None] | None = None) -> bool:
+    def boot(self, witness: Witness, world: World, operating: Callable[[Operation], None] = nothing) -> bool:
         """Boot once and run; return whether it ended in a reset. A PowerCut that `operating` raises comes out."""
 
         def watch(operation: Operation) -> None:
             witness.watch(operation)
-            if operating is not None:
-                operating(operation)
+            operating(operation)
 
         self.flash.operating = watch
         try:
@@ -103,35 +118,46 @@ class Rig:
     def _run(self, witness: Witness, world: World) -> bool:
         storage = self.storage()
         counter = storage.boot_counter()
-        with suppress(StorageError):  # as boards do: a counter that can't be written keeps no device from booting
+        # As boards do: a counter that can't be written keeps no device from booting.
+        with suppress(StorageError):
             counter.step()
         loader = Bootloader(storage, self.supply.verify)
         decision = loader.settle(counter.is_unwell())
         port = Port(self.supply.sign)
         self.boots.append(Boot(row=decision.row, slot=decision.slot, lines=port.lines))
-        release = witness.judge_boot(self.flash, loader, decision)
-        agent = Agent(port, loader, decision, counter, _health(witness, world, release))
+        try:
+            proven = self.proven(storage, decision)
+        except PawlError:
+            return True  # as on every port: a boot whose judgements differ ends in a reset
+        release = witness.judge_boot(loader, decision, proven)
+        agent: Any = Agent(port, loader, decision, counter, _health(witness, world, release))
         agent.link = Link(world, agent.walk, _OFFER_TOPIC)
         try:
-            agent.run().send(None)
+            self._loop.run_until_complete(agent.run())
         except Reset:
             return True
         except Rest:
             return False
-        raise AssertionError("the agent waits for something that is no message")
+        raise AssertionError("an agent runs for ever")
 
-    def _require_rest(self) -> Any:
+    def proven(self, storage: Any, decision: Any) -> Any:
+        """Return what the second judgement lets this decision mount."""
+        return NOTHING if decision.action == boot.RECOVER else prove(storage, decision, self.supply.verify)
+
+    def _require_rest(self) -> tuple[Any, Any, Any]:
         def refuse(_: Operation) -> None:
             raise AssertionError("a boot that has nothing to do writes to flash")
 
         self.flash.operating = refuse
         try:
-            loader = Bootloader(self.storage(), self.supply.verify)
-            loader.decision = loader.settle(is_unwell=False)
+            storage = self.storage()
+            loader = Bootloader(storage, self.supply.verify)
+            decision = loader.settle(is_unwell=False)
+            proven = self.proven(storage, decision)
         finally:
             self.flash.operating = nothing
         require(not loader.faults, "a settled device reports faults")
-        return loader
+        return loader, decision, proven
 
 
 def _health(witness: Witness, world: World, release: Release | None) -> Callable[[], Any]:
@@ -150,4 +176,3 @@ def remember(supply: Supply, names: tuple[str, ...], sequence: int, anchor: int)
     """Return what a witness knows at the start: what was confirmed, and R."""
     proven = frozenset(supply.releases[name].digest for name in names)
     return Memory(sequence, anchor, proven, (0, 0))
-

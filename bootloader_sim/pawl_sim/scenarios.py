@@ -229,7 +229,7 @@ SCENARIOS = {
         ),
         Scenario(
             name="rotten-marks",
-            says="both units of `confirmed` are rotten",
+            says="all written units of `confirmed` are rotten",
             begins=(_updated, _flip("page_b", 7 * 32 + 3, 8 * 32 + 3)),
             proven=_BOTH,
         ),
@@ -279,7 +279,6 @@ SCENARIOS = {
         ),
     )
 }
-
 
 
 __all__ = ["SCENARIOS", "Scenario"]

@@ -6,7 +6,6 @@ same seed gives the same flash.
 
 import random
 from collections.abc import Callable
-from functools import partial
 
 from pawl_sim.flash import Flicker, Operation, State, mixed
 from pawl_sim.geometry import Plan
@@ -69,6 +68,7 @@ _ERASE: dict[str, _Tear] = {
     "all": _all,
 }
 _FLICKER = "flicker"
+PLAINEST_FIRST = tuple(dict.fromkeys((*_PROGRAM, *_ERASE, _FLICKER)))
 
 
 def names(operation: Operation) -> tuple[str, ...]:
@@ -90,7 +90,7 @@ def tear(plan: Plan, state: State, operation: Operation, name: str, seed: int) -
         return State(state.store, used, (*others, Flicker(offset, before, after, seed)))
     if name not in known:
         raise ValueError(f"{name!r} is no tear of this operation: one of {', '.join(names(operation))}")
-    left = known[name](before, after, random.Random(seed))  # noqa: S311 (bad luck, no secret)
+    left = known[name](before, after, random.Random(seed))
     store = state.store[:offset] + left + state.store[offset + len(after) :]
     return State(store, _used_after(plan, state.used, operation, before, left), others)
 
@@ -110,7 +110,11 @@ def _used_after(plan: Plan, used: bytes, operation: Operation, before: bytes, le
         for at in range(count):
             marks[first + at] = left[at * unit : at * unit + unit] != erased
     else:
-        changed = [at for at in range(count) if left[at * unit : at * unit + unit] != before[at * unit : at * unit + unit]]
+        changed = [
+            at
+            for at in range(count)
+            if left[at * unit : at * unit + unit] != before[at * unit : at * unit + unit]
+        ]
         for at in range(max(changed, default=-1) + 1):
             marks[first + at] = 1
     return bytes(marks)

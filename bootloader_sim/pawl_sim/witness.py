@@ -1,16 +1,16 @@
 """What must hold at every boot, judged by what the explorer knows and the device doesn't say.
 
-    1. What boots is a release that was signed, asked for, and in flash byte for byte: old or new, never a mix.
-    2. The ratchet's reading never falls, and never names what didn't run well first.
-    3. A release has three trials. The images of the slot that runs are never written.
-    4. Where a verified image must be there, the recovery agent never runs in its place.
+1. What boots is a release that was signed, asked for, and in flash byte for byte: old or new, never a mix.
+2. The ratchet's reading never falls, and never names what didn't run well first.
+3. A release has three trials. The images of the slot that runs are never written.
+4. Where a verified image must be there, the recovery agent never runs in its place.
 """
 
 from typing import Any, NamedTuple
 
 from pawl import boot, codes
 from pawl.slots import TRIALS_MAX
-from pawl_sim.flash import NorFlash, Operation
+from pawl_sim.flash import Operation
 from pawl_sim.geometry import Plan
 from pawl_sim.supply import Release, Supply
 
@@ -61,17 +61,19 @@ class Witness:
         """Nothing runs any more."""
         self._forbidden = []
 
-    def judge_boot(self, flash: NorFlash, loader: Any, decision: Any) -> Release | None:
-        """Judge what a boot decided; return the Release that runs, or None."""
+    def judge_boot(self, loader: Any, decision: Any, proven: Any) -> Release | None:
+        """Judge what a boot decided, and what it would mount; return the Release that runs, or None."""
         self._judge_readings(loader)
         if decision.action == boot.RECOVER:
-            require(self.may_recover, f"the recovery agent runs (row {decision.row}), though an image was there")
+            require(
+                self.may_recover, f"the recovery agent runs (row {decision.row}), though an image was there"
+            )
             return None
         candidate = loader.candidates[decision.slot]
         release = self.supply.by_digest.get(candidate.slot.status().digest)
         if release is None:
             raise Violation("what boots is no release that was signed")
-        self._require_bytes(flash, release, decision.slot)
+        self._require_bytes(release, decision.slot, proven)
         if decision.action == boot.TRY:
             self._count_trial(decision.slot)
         else:
@@ -87,13 +89,11 @@ class Witness:
         require(anchor >= self.memory.anchor, "the anchor's version fell")
         self.memory = self.memory._replace(sequence=sequence, anchor=anchor)
 
-    def _require_bytes(self, flash: NorFlash, release: Release, slot: int) -> None:
-        self._forbidden = []
-        for component, image in release.images(slot).items():
-            prefix = "image_" if component == codes.COMPONENT_APP else "data_"
-            start, size = self.plan.regions[prefix + "ab"[slot]]
-            require(flash.view(start, len(image)) == image, "what boots is a mix, or rotten")
-            self._forbidden.append((start, size))
+    def _require_bytes(self, release: Release, slot: int, proven: Any) -> None:
+        mounted = {component: bytes(content) for component, content in proven.images}
+        require(mounted == release.images(slot), "what boots is a mix, or rotten")
+        prefixes = ["image_" if component == codes.COMPONENT_APP else "data_" for component in mounted]
+        self._forbidden = [self.plan.regions[prefix + "ab"[slot]] for prefix in prefixes]
 
     def _count_trial(self, slot: int) -> None:
         count = self.memory.trials[slot] + 1

@@ -1,7 +1,6 @@
 """What a simulated device talks to: a broker that keeps everything, and a director that wants one release.
 
-Nothing here ever waits, so an agent runs to its reset or to its rest without an event loop. The world keeps no state
-between boots: a device with the same flash meets the same world.
+Nothing here ever waits. The world keeps no state between boots: a device with the same flash meets the same world.
 """
 
 from collections.abc import Callable
@@ -18,11 +17,11 @@ _LOSSES_MAX = 4
 _TIME = 1_700_000_100
 
 
-class Rest(BaseException):  # noqa: N818 (what happens, not an error)
+class Rest(BaseException):
     """The device waits for something that will not come: it has nothing left to do."""
 
 
-class Reset(BaseException):  # noqa: N818 (what happens, not an error)
+class Reset(BaseException):
     """The device resets itself."""
 
 

@@ -4,6 +4,7 @@ Every action returns the event that ended it. A lost link is an event like any o
 action is tried again after a pause that grows. Nothing is decided here that `offers`, `policy` or `boot` decides.
 """
 
+import asyncio
 import gc
 
 from pawl import boot, codes, health, lifecycle, messages, policy, topics
@@ -22,6 +23,7 @@ _CHECK_IN_S = const(3600)
 _REPEAT_FIRST_S = const(4)
 _REPEAT_MAX_S = const(64)
 _VERIFY_DEADLINE_MS = const(120000)
+_VERIFY_LOOK_S = 0.05
 
 
 class Agent:
@@ -68,8 +70,25 @@ class Agent:
         self.diary.note_boot(self.loader)
         while True:
             self.port.log("state " + self.state)
-            event = await self._perform(_ACTIONS[self.state])
+            health.note_turn()
+            action = self._perform(_ACTIONS[self.state])
+            event = await (self._in_time(action) if self.state == lifecycle.VERIFY else action)
             self.state = lifecycle.step(self.state, event)
+
+    async def _in_time(self, verifying):
+        """Bound a trial: with attempts to connect and the pauses between them it has no longer than its deadline."""
+        # Not `wait_for`: CPython 3.11 loses a cancellation that comes as what it waits for ends.
+        task = asyncio.create_task(verifying)
+        try:
+            while not task.done():
+                past_ms = self.port.ticks_diff(self.port.ticks_ms(), self._started_ms)
+                if past_ms >= _VERIFY_DEADLINE_MS:
+                    self.port.log("trial: not healthy and checked in within its time")
+                    return lifecycle.UNHEALTHY
+                await asyncio.sleep(_VERIFY_LOOK_S)
+            return await task
+        finally:
+            task.cancel()
 
     async def _perform(self, action):
         try:
@@ -105,8 +124,13 @@ class Agent:
         """Return the session, opened and checked in if it wasn't."""
         session = self.link.session
         if session is None:
-            session = await self.link.open()
-            await self._check_in(session)
+            try:
+                session = await self.link.open()
+                await self._check_in(session)
+            except MemoryError:
+                # A session that is left half open would be taken for one that is checked in; and the next try has to wait.
+                gc.collect()
+                raise TransportError(codes.REASON_OUT_OF_MEMORY, "no room for a check-in")
         return session
 
     async def _check_in(self, session):
@@ -227,7 +251,10 @@ class Agent:
 
     def _count(self, reason, digest=None):
         self.refusals[reason] = self.refusals.get(reason, 0) + 1
-        self.diary.refuse(reason, digest)
+        try:
+            self.diary.refuse(reason, digest)
+        except MemoryError:
+            gc.collect()  # it stays counted in the next hello: no reason to stop the application with the agent
         self.port.log("refused %d" % reason)
 
     async def _download(self):
@@ -252,6 +279,7 @@ class Agent:
     def _between_blocks(self, done, total):
         """Tell how far it is, and look whether the director still wants it: the newest offer counts (policy row 2)."""
         self.port.log("blocks %d/%d" % (done, total))
+        health.note_turn()
         self.walk.interrupt(self.link.session)
         self._read_offer()
         job = self.job
@@ -289,8 +317,6 @@ class Agent:
 
     async def _verify(self):
         """Healthy is: the application runs, and a check-in reached the broker."""
-        if self.port.ticks_diff(self.port.ticks_ms(), self._started_ms) > _VERIFY_DEADLINE_MS:
-            return lifecycle.UNHEALTHY
         await self._online()
         return lifecycle.HEALTHY if await self.check_health() else lifecycle.UNHEALTHY
 

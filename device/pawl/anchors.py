@@ -21,6 +21,11 @@ def provision(regions, file):
         records.replace(region, _MAGIC, file)
 
 
+def files(regions):
+    """Return the file of each copy, None where none is whole."""
+    return [records.load(region, _MAGIC) for region in regions]
+
+
 class Anchors:
     """`current` is the Anchor that judges, or None (boot row 1); `base` is the one that the walk goes on from.
 
@@ -31,16 +36,13 @@ class Anchors:
         self.regions = regions
         self.ratchet = ratchet
         self.verify = verify
-        copies = self._read(self._files())
+        copies = self._read(files(regions))
         first = self._read([provisioned])
         if ratchet.reading.anchor is None:
             self.current = self.base = _without_ratchet(copies, first, self._follows)
         else:
             self.current = self._named(copies + first)
             self.base = self.current or _highest(copies + first, ratchet.reading.anchor)
-
-    def _files(self):
-        return [records.load(region, _MAGIC) for region in self.regions]
 
     def _readable(self, file):
         """Return the Anchor of a copy, or None if it is torn or no valid anchor."""
@@ -71,7 +73,8 @@ class Anchors:
     def _finished(self, anchor, copies):
         for _, file in copies:
             following = self._follows(anchor, file)
-            if following is not None:
+            # What the ratchet names is believed from then on: judged twice, so that no one skipped line decides it.
+            if following is not None and self._follows(anchor, file) is not None:
                 try:
                     self._advance(following)
                 except StorageError:
@@ -116,7 +119,7 @@ class Anchors:
 
     def _spare(self, in_force):
         """Return the region that may be written over: never the only copy of what is in force; unreadable before older."""
-        copies = [self._readable(file) for file in self._files()]
+        copies = [self._readable(file) for file in files(self.regions)]
         keeps = [copy is not None and copy.digest == in_force for copy in copies]
         if keeps[0] != keeps[1]:
             return self.regions[1 if keeps[0] else 0]

@@ -5,7 +5,7 @@ Checks signature and image digest at every boot; no verdict is kept. Needs no cl
 
 from collections import namedtuple
 
-from pawl import authority, boot, codes, conditions, processor, suit
+from pawl import authority, boot, codes, conditions, processor, proof, suit
 from pawl.compat import const
 from pawl.errors import PawlError, ManifestError, StorageError
 from pawl.manifest import Manifest
@@ -169,7 +169,11 @@ class Bootloader:
             self.notices.append(error.code)
 
     def _anchor_reference(self):
-        return (self.anchor.version, self.anchor.digest) if self.anchor else None
+        """Return what the ratchet is to name: what its cells name, read again; only where they name none, what judges."""
+        named = self.storage.ratchet().reading.anchor
+        if named is None and self.anchor is not None:
+            return (self.anchor.version, self.anchor.digest)
+        return named
 
     def has_bootable(self):
         """Return whether a confirmed slot would boot (row 7)."""
@@ -254,6 +258,8 @@ class Bootloader:
             raise ManifestError(candidate.fault, "a walk took what allowed it: not confirmed")
         if candidate.manifest is None:
             return  # confirmed before, and a walk took what allowed it since: the ratchet has it
+        # What enters the ratchet is for good: never on one judgement, of which a glitch may skip a line.
+        proof.authentic(self.storage, candidate.slot, self.verify)
         try:
             candidate.slot.mark_confirmed()
         except StorageError:

@@ -5,7 +5,10 @@ notes about it.
 """
 
 from pawl import codes, index, topics
+from pawl.errors import StorageError
 from pawl.session import WINDOW
+
+_NOT_KEPT = (codes.REASON_FLASH_PROGRAM, codes.REASON_FLASH_READ_BACK)
 
 
 class Download:
@@ -19,43 +22,56 @@ class Download:
         self.digest = index.digest_of(image.uri)
 
     async def fetch(self, session, report_progress, done, total):
-        """Fetch the index, then what the slot lacks; `done` of `total` blocks were there before."""
+        """Fetch the index, then what the slot lacks; `done` of `total` blocks were there before.
+
+        What flash doesn't keep is fetched once more, into sectors that are erased whatever they read: a cut may have left
+        them such that they read otherwise each time.
+        """
         raw = await session.fetch_one(topics.index(self.digest), codes.INDEX_MAX_BYTES)
         listing = index.read(raw, self.image.uri, self.image.size)
-        missing = self._make_room(listing)
+        try:
+            await self._fetch(session, listing, self._make_room(listing, False), report_progress, done, total)
+            if not self._missing(listing):
+                return
+        except StorageError as error:
+            if error.code not in _NOT_KEPT:
+                raise
+        await self._fetch(session, listing, self._make_room(listing, True), report_progress, done, total)
+
+    async def _fetch(self, session, listing, missing, report_progress, done, total):
         done += listing.blocks - len(missing)
         for at in range(0, len(missing), WINDOW):
             report_progress(done + at, total)
-            await session.fetch(
-                [
-                    (topics.block(self.digest, listing.best.number, number), self._writer(listing, number))
-                    for number in missing[at : at + WINDOW]
-                ]
-            )
+            await self._fetch_window(session, listing, missing[at : at + WINDOW])
 
-    def _make_room(self, listing):
-        """Return the numbers of the blocks that the slot lacks, once the sectors that several blocks share have room for them.
+    async def _fetch_window(self, session, listing, numbers):
+        """Fetch these blocks; where there is no room to inflate one, these and all that follow as they are."""
+        while True:
+            variant = listing.best.number
+            wanted = [
+                (topics.block(self.digest, variant, number), self._writer(listing, number))
+                for number in numbers
+            ]
+            try:
+                return await session.fetch(wanted)
+            except StorageError as error:
+                if error.code != codes.REASON_OUT_OF_MEMORY or listing.best is listing.plain:
+                    raise
+            listing.best = listing.plain
 
-        Such a sector is erased unless it holds a block already and has room for the others: then it was erased as a whole.
-        """
+    def _make_room(self, listing, is_again):
+        """Return the numbers of the blocks that the slot lacks, once the sectors that several blocks share have room for them."""
         region = self.region
         missing = self._missing(listing)
-        places = [number * codes.BLOCK_BYTES for number in missing]
-        shared = [place for place in places if region.is_shared(place, codes.BLOCK_BYTES)]
-        if not shared:
-            return missing
-        held = [
-            region.sector(number * codes.BLOCK_BYTES)
-            for number in range(listing.blocks)
-            if number not in missing
-        ]
-        for place in shared:
-            sector = region.sector(place)
-            size = listing.block_size(place // codes.BLOCK_BYTES)
-            if sector not in held or not region.is_erased(place, size):
+        erased = []
+        for number in missing:
+            place, size = number * codes.BLOCK_BYTES, listing.block_size(number)
+            if not region.is_shared(place, codes.BLOCK_BYTES) or region.sector(place) in erased:
+                continue
+            if is_again or not region.is_erased(place, size):
                 region.erase(place, size)
-                held.append(sector)
-        return self._missing(listing)  # of a sector that had to be erased, others may be gone
+                erased.append(region.sector(place))
+        return self._missing(listing) if erased else missing
 
     def _missing(self, listing):
         return [number for number in range(listing.blocks) if not self._has(listing, number)]

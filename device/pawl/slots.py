@@ -2,7 +2,7 @@
 
 The page begins with the manifest digest, and every mark's check value covers that digest, so marks of one
 release mean nothing for another. A mark is one program unit, never programmed twice: what is neither erased
-nor valid was torn. Marks with a second unit can be repeated once. Layout: `docs/protocol.md`, status page.
+nor valid was torn. `confirmed` and `failed` have spare units for those that were. Layout: `docs/protocol.md`, status page.
 """
 
 from collections import namedtuple
@@ -23,12 +23,15 @@ _WRITTEN = const(2)
 _PENDING = const(3)
 _TRIAL = const(4)
 _CONFIRMED = const(7)
-_FAILED = const(9)
+_CONFIRMED_UNITS = const(4)
+_CONFIRMED_WANTED = const(2)
+_FAILED = const(11)
+_FAILED_UNITS = const(4)
 
 _NO_MARK = const(-1)
 _TORN = const(-2)
 
-# state: SLOT_*; trials: units used, torn ones too; is_settled: no unit of `confirmed` left to write;
+# state: SLOT_*; trials: units used, torn ones too; is_settled: two units of `confirmed` written, or none left to write;
 # reason: of a failure; attempt: of the installation, 0 if the header says none
 Status = namedtuple("Status", ("state", "digest", "trials", "is_settled", "reason", "attempt"))
 _EMPTY = Status(codes.SLOT_EMPTY, None, 0, False, 0, 0)
@@ -56,9 +59,9 @@ class Slot:
         digest = self._digest()
         if digest is None:
             return _EMPTY
-        failures = [self._mark(digest, _FAILED + i) for i in (0, 1)]
-        confirmations = [self._mark(digest, _CONFIRMED + i) for i in (0, 1)]
-        trials = [self._mark(digest, _TRIAL + i) for i in range(TRIALS_MAX)]
+        failures = self._marks(digest, _FAILED, _FAILED_UNITS)
+        confirmations = self._marks(digest, _CONFIRMED, _CONFIRMED_UNITS)
+        trials = self._marks(digest, _TRIAL, TRIALS_MAX)
         used = len([1 for unit in trials if unit != _NO_MARK])
         if max(failures) >= 0:
             state = codes.SLOT_FAILED
@@ -70,7 +73,9 @@ class Slot:
         else:
             state = codes.SLOT_WRITTEN if self._mark(digest, _WRITTEN) >= 0 else codes.SLOT_EMPTY
         attempt = int.from_bytes(self.page.view(_ATTEMPT, 2), "big")
-        return Status(state, digest, used, _NO_MARK not in confirmations, max(failures + [0]), attempt)
+        is_settled = len([unit for unit in confirmations if unit >= 0]) >= _CONFIRMED_WANTED
+        is_settled = is_settled or _NO_MARK not in confirmations
+        return Status(state, digest, used, is_settled, max(failures + [0]), attempt)
 
     def _digest(self):
         header = self.page.view(0, _HEADER_BYTES)
@@ -81,6 +86,9 @@ class Slot:
     def _unit(self, digest, number, value):
         raw = bytes((number, 0)) + value.to_bytes(2, "big") + bytes(20)
         return raw + sha256(digest + raw)[:8]
+
+    def _marks(self, digest, first, count):
+        return [self._mark(digest, first + i) for i in range(count)]
 
     def _mark(self, digest, number):
         """Return the value of a mark, or that it is absent or torn."""
@@ -143,15 +151,15 @@ class Slot:
         self._program(_TRIAL, TRIALS_MAX)
 
     def mark_confirmed(self):
-        """Complete the two units of `confirmed`; either one means set."""
+        """Write `confirmed` in two units; either one means set. A torn one has a spare, as long as trials last."""
         while not self.status().is_settled:
-            self._program(_CONFIRMED, 2)
+            self._program(_CONFIRMED, _CONFIRMED_UNITS)
         if self.status().state != codes.SLOT_CONFIRMED:
-            raise StorageError(codes.REASON_MARK_FAILED, "both units of confirmed are torn")
+            raise StorageError(codes.REASON_MARK_FAILED, "it is failed, or every unit of confirmed is torn")
 
     def mark_failed(self, reason):
         """Say that this release must never boot from here, and why."""
-        self._program(_FAILED, 2, reason)
+        self._program(_FAILED, _FAILED_UNITS, reason)
 
     def write_block(self, offset, block, component=codes.COMPONENT_APP):
         """Write one block into an image, unless it is there already.

@@ -49,6 +49,10 @@ class Storage:
         """Return the Anchors of the ratchet `accepted`; `provisioned` is the file in the identity record."""
         return anchors.Anchors(self._anchor_regions(), provisioned, accepted, verify)
 
+    def anchor_files(self):
+        """Return the files of both copies of the anchor, None where there is none."""
+        return anchors.files(self._anchor_regions())
+
     def quarantine(self):
         """Return the Quarantine."""
         return Quarantine(self.regions["quarantine"])

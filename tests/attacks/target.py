@@ -101,7 +101,7 @@ class TargetBoard(Board):
         self.counter = self.storage.boot_counter()
         self.counter.step()
         loader = Bootloader(self.storage, verify)
-        return loader, loader.settle(self.counter.is_unwell())
+        return loader, self.settled(loader)
 
 
 @dataclass(frozen=True, kw_only=True)

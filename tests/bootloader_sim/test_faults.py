@@ -93,13 +93,14 @@ def test_what_was_found(supply, text):
 
 
 def test_one_unit_of_confirmed_is_dead(supply):
-    """The other unit counts: the release is confirmed, the ratchet names it, and each boot says what it can't write."""
+    """The spare units count: the release is confirmed for good, the ratchet names it, and nothing is tried again."""
     lived = FaultPass(supply, SCENARIOS["confirm"], GEOMETRIES["unix"])
     toll = lived.run([defects.parse("dead-page_b-237")])
     assert toll.ends == {("dead", "new"): 1}
+    assert not toll.restless
     recorded = lived.rig.storage().ratchet().reading.roles[codes.IMAGE_APP]
     assert recorded.digest == supply.releases["next"].digest
-    assert codes.REASON_MARK_FAILED in [entry.code for entry in lived.rig.storage().log().entries()]
+    assert lived.rig.storage().slots[1].status().is_settled
 
 
 @pytest.mark.parametrize("kind", defects.ROT_KINDS)

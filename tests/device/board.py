@@ -2,9 +2,10 @@
 
 import factory
 
-from pawl import bundle, codes
+from pawl import boot, bundle, codes
 from pawl.bootloader import Bootloader
 from pawl.flash import MemoryFlash
+from pawl.proof import prove
 from pawl.storage import Storage
 
 SECTOR = 4096
@@ -38,10 +39,12 @@ FLASH_BYTES = _at
 class Board:
     """A device with a factory release in slot A, confirmed."""
 
+    regions = REGIONS
+
     def __init__(self, factory_release=None, anchor_values=None, floor=1, flash=None, verify=factory.verify):
         self.verify = verify
         self.flash = flash or MemoryFlash(FLASH_BYTES, SECTOR, 32)
-        self.storage = Storage(self.flash, REGIONS)
+        self.storage = Storage(self.flash, self.regions)
         self.anchor_file = factory.anchor_file(anchor_values or factory.anchor_values())
         self.storage.provision(self._identity(floor), self.anchor_file)
         self.put(0, factory_release or factory.release(sequence=1))
@@ -79,8 +82,15 @@ class Board:
         self.counter = self.storage.boot_counter()
         self.counter.step()
         loader = Bootloader(self.storage, self.verify)
-        return loader, loader.settle(self.counter.is_unwell())
+        return loader, self.settled(loader)
+
+    def settled(self, loader):
+        """Return the Decision of a boot; what it names passes the second judgement, as on every port."""
+        decision = loader.settle(self.counter.is_unwell())
+        if decision.action != boot.RECOVER:
+            assert prove(self.storage, decision, loader.verify).images
+        return decision
 
     def flip(self, region, offset):
         """Flip one bit in a region, past all rules: what rot or a thief with a probe does."""
-        self.flash.store[REGIONS[region][0] + offset] ^= 1
+        self.flash.store[self.regions[region][0] + offset] ^= 1

@@ -6,12 +6,24 @@ from pawl.slots import Slot
 
 ABSENT, VALID, TORN = 0, 1, 2
 KINDS = (ABSENT, VALID, TORN)
-WRITTEN, PENDING, TRIALS, CONFIRMED, FAILED = 0, 1, (2, 3, 4), (5, 6), (7, 8)  # among the marks
-MARKS = 9
+WRITTEN, PENDING, TRIALS, CONFIRMED, FAILED = (
+    0,
+    1,
+    (2, 3, 4),
+    (5, 6, 7, 8),
+    (9, 10, 11, 12),
+)  # among the marks
+MARKS = 13
 UNIT = 32
 FIRST_MARK = 2 * UNIT  # behind the header
 D = b"\x01" * 32
-REASONS = (codes.REASON_IMAGE_DIGEST, codes.REASON_TRIALS)  # of the two units of `failed`
+REASONS = (
+    codes.REASON_IMAGE_DIGEST,
+    codes.REASON_TRIALS,
+    codes.REASON_ORDER,
+    codes.REASON_CLASS,
+)  # of the units of `failed`
+_FIRST_CONFIRMED = 7
 ATTEMPT = 2
 
 # (state, trials, is_settled) of every page there is: what `confirmed` and trials say stays readable in each state.
@@ -38,7 +50,8 @@ def programmed():
     slot.mark_pending()
     for _ in TRIALS:
         slot.mark_trial()
-    slot.mark_confirmed()
+    for _ in CONFIRMED:
+        slot._program(_FIRST_CONFIRMED, len(CONFIRMED))
     for reason in REASONS:
         slot.mark_failed(reason)
     return bytes(slot.page.view(0, FIRST_MARK + MARKS * UNIT))
@@ -73,11 +86,11 @@ class Page:
         """Set the unit of a mark."""
         self.set(FIRST_MARK + mark * UNIT, UNIT, kind)
 
-    def combinations(self, marks):
-        """Set these marks to every combination of kinds in turn, as an odometer does; yield all nine."""
-        kinds = [ABSENT] * MARKS
+    def combinations(self, marks, others=ABSENT):
+        """Set these marks to every combination of kinds in turn, as an odometer does, all others to one; yield all."""
+        kinds = [ABSENT if mark in marks else others for mark in range(MARKS)]
         for mark in range(MARKS):
-            self.set_mark(mark, ABSENT)
+            self.set_mark(mark, kinds[mark])
         while True:
             yield kinds
             for mark in marks:

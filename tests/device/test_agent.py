@@ -4,7 +4,8 @@ import factory
 import simulator
 from simulator import World
 
-from pawl import agent, codes, topics
+from pawl import agent, codes, index, topics
+from pawl.compat import sha256
 from pawl.session import Session
 
 OK = codes.REASON_OK
@@ -496,3 +497,81 @@ def test_out_of_memory_in_a_handler_is_named_too():
 
     world.board.flash.program = no_room
     assert refused(world) == codes.REASON_OUT_OF_MEMORY
+
+
+def test_out_of_memory_in_a_check_in_is_a_lost_link():
+    """Half a check-in is none: the connection is closed, and the next one tells and installs as ever (T40)."""
+    world = World()
+    world.publish(factory.release(sequence=2, version=(2,)))
+    sign = world.port.sign
+    failures = [MemoryError()]
+
+    def no_room(secret, message):
+        if failures:
+            raise failures.pop()
+        return sign(secret, message)
+
+    world.port.sign = no_room
+    world.run(timeout_s=3)
+    assert world.is_reset
+    assert world.port.attempts == ["normal", "normal"]
+    assert world.reports() == [(codes.EVENT_STARTED, OK)]
+
+
+def test_out_of_memory_at_the_log_does_not_end_the_agent():
+    """Where the log finds no room either, the refusal is told all the same (T40)."""
+    world = World()
+    world.publish(factory.release(sequence=2, version=(2,)))
+    log = world.board.storage.regions["log"]
+    program = world.board.flash.program
+
+    def no_room(offset, data):
+        if offset >= log.start or offset in range(*image_b(world)):
+            raise MemoryError
+        program(offset, data)
+
+    world.board.flash.program = no_room
+    assert refused(world) == codes.REASON_OUT_OF_MEMORY
+
+
+def image_b(world):
+    """Return where the image of slot B begins and ends."""
+    region = world.board.storage.regions["image_b"]
+    return region.start, region.start + region.size
+
+
+def test_out_of_memory_while_inflating_fetches_plain_blocks():
+    """A block that finds no room to be inflated is fetched as it is, and so is what follows: the update goes on (T40)."""
+    world = World()
+    world.publish(release_of_two_variants())
+    first, end = image_b(world)
+    program = world.board.flash.program
+    failures = [MemoryError()]
+
+    def no_room(offset, data):
+        if failures and first <= offset < end:
+            raise failures.pop()
+        program(offset, data)
+
+    world.board.flash.program = no_room
+    world.run()
+    assert world.is_reset
+    fetched = [topic.split("/")[-2:] for topic in world.broker.fetched]
+    blocks = [(variant, number) for variant, number in fetched if number.isdigit()]
+    assert ("1", "0") in blocks and ("0", "0") in blocks, blocks
+    world.run()
+    assert installed(world) == 2
+
+
+def release_of_two_variants():
+    """Return a bundle whose index has a deflate variant, of blocks that it leaves as they are."""
+    image = factory.IMAGE
+    listing = index.write(image, index.cut(image))
+    digest = sha256(listing)
+    values = factory.manifest_values(2, (2,), image)
+    values[codes.MANIFEST_INSTALL][1] = {codes.PARAMETER_URI: index.uri_of(digest)}
+    manifest = factory.manifest_bytes(values)
+    name = index.b64u(digest)
+    members = {index.uri_of(digest): image, "#i:" + name: listing, "#p:" + name + ":1": image}
+    signed = factory.authentication(manifest, (factory.RELEASE,))
+    return factory.bundle.envelope_of(signed, manifest, members)

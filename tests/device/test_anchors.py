@@ -54,7 +54,7 @@ def test_a_step_is_kept_and_in_force():
     found = opened(board)
     assert found.current is found.base
     assert name(found.current) == ratchet_anchor(board) == name(parsed(factory.anchor_of(3)))
-    held = [parsed(file).version for file in found._files()]
+    held = [parsed(file).version for file in board.storage.anchor_files()]
     assert sorted(held) == [2, 3]
 
 
@@ -156,7 +156,7 @@ def test_every_cut_while_a_boot_finishes_the_ratchets_write():
     """Between copy and ratchet the power went, and goes again at each operation of the boot that finishes it."""
     for after in range(4):
         board = at_version(2)
-        write(board, 1 if parsed(opened(board)._files()[0]).version == 2 else 0, factory.anchor_of(3))
+        write(board, 1 if parsed(board.storage.anchor_files()[0]).version == 2 else 0, factory.anchor_of(3))
         assert ratchet_anchor(board)[0] == 2
         cut_at(board, board.boot, after, True)
         loader, _ = board.boot()
@@ -170,7 +170,7 @@ def test_a_higher_copy_that_does_not_follow_is_not_believed():
     stranger = factory.anchor_of(3, (own,), keys=factory.keys_with(root=own))
     for file in (stranger, factory.anchor_of(4)):
         board = at_version(2)
-        other = 1 if parsed(opened(board)._files()[0]).version == 2 else 0
+        other = 1 if parsed(board.storage.anchor_files()[0]).version == 2 else 0
         write(board, other, file)
         assert opened(board).current.version == 2
         write(board, 1 - other, file)

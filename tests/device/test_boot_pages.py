@@ -24,6 +24,9 @@ from status_pages import (
 from pawl import codes
 
 
+FIRST_UNITS = (WRITTEN, PENDING) + TRIALS + CONFIRMED[:2] + FAILED[:2]
+
+
 def any_valid(kinds, marks):
     """Return whether one of these marks is valid."""
     return VALID in [kinds[mark] for mark in marks]
@@ -45,21 +48,22 @@ def check(status, header, kinds):
     if header != VALID:
         assert tuple(status) == (codes.SLOT_EMPTY, None, 0, False, 0, 0), (header, kinds)
         return
-    reasons = [REASONS[i] for i in (0, 1) if kinds[FAILED[i]] == VALID] or [0]
+    reasons = [REASONS[i] for i in range(4) if kinds[FAILED[i]] == VALID] or [0]
     assert status.state == state_of(kinds), kinds
     assert status.digest == D and status.attempt == ATTEMPT
     assert status.trials == len([mark for mark in TRIALS if kinds[mark] != ABSENT]), kinds
-    assert status.is_settled == (ABSENT not in [kinds[mark] for mark in CONFIRMED]), kinds
+    confirmed = [kinds[mark] for mark in CONFIRMED]
+    assert status.is_settled == (confirmed.count(VALID) >= 2 or ABSENT not in confirmed), kinds
     assert status.reason in reasons, kinds
 
 
-def pages(header, marks):
-    """Check the pages with this header and all kinds of these marks; return (how many, the distinct statuses)."""
+def pages(header, marks, others=ABSENT):
+    """Check the pages with this header, all kinds of these marks, one of all others; return (how many, the distinct statuses)."""
     page = Page()
     page.set_header(header)
     found = set()
     count = 0
-    for kinds in page.combinations(marks):
+    for kinds in page.combinations(marks, others):
         status = page.slot.status()
         check(status, header, kinds)
         found.add((status.state, status.trials, status.is_settled))
@@ -68,14 +72,21 @@ def pages(header, marks):
 
 
 def test_every_page_has_the_status_that_is_documented():
-    """All 3 * 3^9 pages, on both interpreters; a header that is torn or absent hides whatever stands behind it."""
-    statuses = set()
+    """All 3^9 pages of the first units, spare ones absent or torn, on both interpreters; without a header nothing counts."""
+    statuses = pages(VALID, FIRST_UNITS, TORN)[1]
     for header in KINDS:
-        count, found = pages(header, range(MARKS))
-        assert count == 3**MARKS
+        count, found = pages(header, FIRST_UNITS)
+        assert count == 3**9
         statuses |= found
         assert header == VALID or found == {(codes.SLOT_EMPTY, 0, False)}
     assert statuses == set(STATUSES)
+
+
+def test_every_page_with_spare_units_has_the_status_that_is_documented():
+    """All 3^9 of `pending`, and of `confirmed` and `failed` with their spare units."""
+    count, found = pages(VALID, (PENDING,) + CONFIRMED + FAILED)
+    assert count == 3**9
+    assert found <= set(STATUSES)
 
 
 def test_a_unit_cut_at_any_byte_is_absent_torn_or_valid():

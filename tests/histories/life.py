@@ -21,11 +21,11 @@ from board import FLASH_BYTES, REGIONS, Board
 from director import Director
 from signing import sign, verify
 from torn_flash import PowerCut, TornFlash
-from virtual_time import VirtualLoop
 from witness import Witness
 
 from pawl import bundle, cbor, codes, cose, heard, p256, topics
 from pawl.agent import Agent
+from pawl_sim.virtual_time import VirtualLoop
 
 BOOTS_MAX = 80
 STORM_ODDS = 0.5  # of a cut in a boot

@@ -13,7 +13,7 @@ from pawl.compat import sha256
 
 _UNIT = 32
 _ATTEMPT = 36
-_PENDING, _TRIALS, _CONFIRMED, _FAILED = 3, (4, 5, 6), (7, 8), (9, 10)
+_PENDING, _TRIALS, _CONFIRMED, _FAILED = 3, (4, 5, 6), range(7, 11), range(11, 15)
 DAY_S = 86400
 EPOCH = 32
 # Verdicts that say nothing against a release (docs/architecture.md, Install policy row 13).

@@ -32,7 +32,7 @@ table is asked again from its first row. So a power cut at any moment leaves a q
 - **ok**: page and envelope name the same manifest, its signatures suffice, it isn't barred, it is made for this device and
   slot, its epoch isn't below the ratchet's, and every image has its digest. Judged anew at each boot.
 - **authentic**: as far as the manifest could be trusted; its image may be damaged.
-- **finished**: both units of `confirmed` are written, the ratchet holds the release, and what it recovers from is failed.
+- **finished**: two units of `confirmed` are written, the ratchet holds the release, and what it recovers from is failed.
 - **unwell**: the latest boots reached neither a check-in nor a minute of the application.
 - **the agent alone**: without an application, until an update is installed.
 

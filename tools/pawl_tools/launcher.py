@@ -43,7 +43,7 @@ class Device:
             raise ToolError(f"{folder} has no flash.bin: `pawl provision` makes one")
         self.folder = folder
         self.heap = HEAP
-        self._agent = agent
+        self.agent = agent
         self._toolchain = toolchain
         self._on_line = on_line
         self._watchdog_timeout_s = watchdog_timeout_s
@@ -52,18 +52,25 @@ class Device:
         self._thread: threading.Thread | None = None
         self.starts = 0
 
-    def _command(self, watchdog: int) -> list[str]:
-        code = _STAGE0.format(
-            agent=str(self._agent.resolve()),
-            flash=str((self.folder / "flash.bin").resolve()),
-            watchdog=watchdog,
+    @property
+    def flash(self) -> Path:
+        """The file that stands for its flash."""
+        return self.folder / "flash.bin"
+
+    def start_code(self, watchdog: int) -> str:
+        """Return what MicroPython runs first; called each time before the process starts."""
+        return _STAGE0.format(
+            agent=str(self.agent.resolve()), flash=str(self.flash.resolve()), watchdog=watchdog
         )
+
+    def _command(self, watchdog: int) -> list[str]:
+        code = self.start_code(watchdog)
         return [str(self._toolchain.micropython), "-X", f"heapsize={self.heap}", "-c", code]
 
     def power_on(self) -> None:
         """Start the device and keep it running."""
         self._is_powered = True
-        self._thread = threading.Thread(target=self.run, daemon=True)
+        self._thread = threading.Thread(target=self._keep_running, daemon=True)
         self._thread.start()
 
     def power_off(self) -> None:
@@ -81,6 +88,9 @@ class Device:
     def run(self) -> None:
         """Run the device in the foreground until `power_off`."""
         self._is_powered = True
+        self._keep_running()
+
+    def _keep_running(self) -> None:
         with tempfile.TemporaryDirectory() as empty:
             while self._is_powered:
                 code = self._run_once(Path(empty))
@@ -104,6 +114,8 @@ class Device:
             )
         finally:
             os.close(write_end)
+        if not self._is_powered:  # cut off while it was being started
+            self._process.kill()
         watchdog = threading.Thread(target=self._watch, args=(read_end, self._process), daemon=True)
         watchdog.start()
         return self._read_console(self._process)

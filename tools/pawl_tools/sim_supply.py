@@ -41,6 +41,19 @@ def make() -> Supply:
         "recovery": _release((0, 5), _image("recovery", 4300), recovers=next_image),
         "epoch": _release((1, 1), _image("epoch", 4400)),
     }
+    return _supply(releases)
+
+
+def make_series(count: int, image_bytes: int, data_bytes: int) -> Supply:
+    """Return releases "1", "2" and so on: each newer than the one before, with images that share nothing with others."""
+    releases = {}
+    for number in range(1, count + 1):
+        app, data = _image(f"app {number}", image_bytes), _image(f"data {number}", data_bytes)
+        releases[str(number)] = _release((0, number), app, data=data)
+    return _supply(releases)
+
+
+def _supply(releases: dict[str, bytes]) -> Supply:
     return Supply(
         releases={name: Release(raw=raw) for name, raw in releases.items()},
         anchors=_anchors(),
@@ -82,7 +95,9 @@ def _key_set(*numbers: int) -> trust.KeySet:
 
 def _anchors() -> tuple[bytes, ...]:
     """Return a chain in which each anchor has another root."""
-    return tuple(_anchor(version, _ROOTS[max(0, version - 2) : version]) for version in range(1, len(_ROOTS) + 1))
+    return tuple(
+        _anchor(version, _ROOTS[max(0, version - 2) : version]) for version in range(1, len(_ROOTS) + 1)
+    )
 
 
 def _anchor(version: int, signers: Sequence[int]) -> bytes:

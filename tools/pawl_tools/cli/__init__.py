@@ -15,6 +15,7 @@ from pawl_tools.cli import (
     release,
     rollout,
     server,
+    sim,
     trust,
 )
 from pawl_tools.errors import ToolError
@@ -33,6 +34,7 @@ app.add_typer(device.app, name="device")
 app.add_typer(group.app, name="group")
 app.add_typer(rollout.app, name="rollout")
 app.add_typer(server.app, name="server")
+app.add_typer(sim.app, name="sim")
 fleet.add_to(device.app, release.app)
 app.command("pack")(release.pack)
 app.command("verify")(release.verify)

@@ -29,6 +29,7 @@ class Port:
     ticks_diff = staticmethod(time.ticks_diff)
     random = staticmethod(os.urandom)
     sign = staticmethod(p256.sign)
+    print_exception = staticmethod(sys.print_exception)
 
     async def connect(self, identity, anchor):
         """Return a function that makes the MQTT client of a new TLS connection, given `on_message`.

@@ -1,0 +1,124 @@
+"""The unix board's own boot, run on CPython up to the moment at which the application would start: what a glitch is tried on.
+
+Replaced is what the board's interpreter and hardware bring: mounting, the event loop, the ticks, and the signature
+primitive, which is one call here (the host's, asked once for the same question).
+"""
+
+import contextlib
+import functools
+import importlib
+import io
+import mmap
+import sys
+import time
+from types import ModuleType, SimpleNamespace
+
+from pawl import cose
+from pawl.ports.host import verifier
+from pawl.ports.unix import flash, layout
+
+# Everything that takes part in the boot decision, and the port's last step.
+_TRACED = (
+    "anchors",
+    "authority",
+    "boot",
+    "bootloader",
+    "boots",
+    "cbor",
+    "commands",
+    "conditions",
+    "cose",
+    "flash",
+    "identity",
+    "journal",
+    "manifest",
+    "processor",
+    "proof",
+    "ratchet",
+    "records",
+    "resolution",
+    "slots",
+    "storage",
+    "suit",
+    "suit_report",
+    "trust",
+    "ports.unix.flash",
+)
+
+
+class Mounted:
+    """What was mounted since the last boot began: {place: bytes}; `is_started`: the application would run."""
+
+    def __init__(self):
+        self.images = {}
+        self.is_started = False
+
+    def mount(self, image, place):
+        """Take note of an image."""
+        self.images[place] = image
+
+
+@functools.cache
+def _verify(kty, x, y, message, signature):
+    return verifier.verify(cose.Key(kty, -9, 1, x, y), message, signature)
+
+
+def _p256_verify(x, y, message, signature):
+    return _verify(2, bytes(x), bytes(y), bytes(message), bytes(signature))
+
+
+def load(mounted):
+    """Return the unix board's `main`, with what its interpreter brings."""
+    stubs = {"vfs": ModuleType("vfs"), "tls": ModuleType("tls")}
+    stubs["vfs"].__dict__.update(VfsRom=bytes, mount=mounted.mount)
+    time.ticks_ms = time.ticks_diff = time.monotonic
+    sys.modules.update(stubs)
+    try:
+        main = importlib.import_module("pawl.ports.unix.main")
+    finally:
+        del time.ticks_ms, time.ticks_diff
+        for name in stubs:
+            del sys.modules[name]
+    return main
+
+
+class GlitchBench:
+    """Boots flash images; `boot` returns what ran as {place: bytes}, empty for the recovery agent."""
+
+    def __init__(self, folder):
+        self.mounted = Mounted()
+        self.main = load(self.mounted)
+        self._former = {name: getattr(self.main, name) for name in ("asyncio", "gc", "p256")}
+        self.main.asyncio = SimpleNamespace(run=self._start)
+        self.main.gc = SimpleNamespace(threshold=lambda _: None, collect=lambda: None)
+        self.main.p256 = SimpleNamespace(verify=_p256_verify)
+        self.path = folder / "flash.bin"
+        self.path.write_bytes(bytes(layout.FLASH_BYTES))
+        self._file = self.path.open("r+b")
+        flash.open = lambda *_: self._file  # one for all boots
+        self.content = mmap.mmap(self._file.fileno(), layout.FLASH_BYTES)
+
+    def modules(self):
+        """Return the modules whose lines are skipped."""
+        return [importlib.import_module(f"pawl.{name}") for name in _TRACED] + [self.main]
+
+    def close(self):
+        """Put back what the board's interpreter brings."""
+        for name, value in self._former.items():
+            setattr(self.main, name, value)
+        del flash.open
+        self._file.close()
+
+    def _start(self, coroutine):
+        self.mounted.is_started = True
+        coroutine.close()
+
+    def boot(self):
+        """Boot what is in flash."""
+        self.mounted.images.clear()
+        path = list(sys.path)
+        try:
+            with contextlib.redirect_stdout(io.StringIO()):
+                self.main.run(self.path, self.content, io.BytesIO())
+        finally:
+            sys.path[:] = path
