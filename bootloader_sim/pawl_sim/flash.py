@@ -57,9 +57,10 @@ def nothing(_: Operation) -> None:
 
 
 class NorFlash:
-    """One flash part. `erases` counts by sector; `stuck` maps a byte to the bits that never leave 0.
+    """One flash part. `erases` counts by sector.
 
-    `worn` names sectors that don't erase any more.
+    What is broken: `stuck` maps a byte to the bits that never leave 0, `held` to those that never leave 1; `dead` holds the
+    numbers of units that don't program; sectors in `worn` don't erase, of those in `half_worn` only the first half does.
     """
 
     def __init__(self, plan: Plan) -> None:
@@ -72,7 +73,10 @@ class NorFlash:
         self.operating: Callable[[Operation], None] = nothing
         self.erases: Counter[int] = Counter()
         self.stuck: dict[int, int] = {}
+        self.held: dict[int, int] = {}
+        self.dead: set[int] = set()
         self.worn: set[int] = set()
+        self.half_worn: set[int] = set()
         self._flickers: list[Flicker] = []
         self._reads = 0
 
@@ -90,6 +94,12 @@ class NorFlash:
         self.used[:] = state.used
         self._flickers = list(state.flickers)
         self._reads = 0
+        self._hold()
+
+    def mend(self) -> None:
+        """Make whole what is broken; what is stored stays as it is."""
+        for broken in (self.stuck, self.held, self.dead, self.worn, self.half_worn):
+            broken.clear()
 
     def view(self, offset: int, size: int) -> memoryview:
         """Return a view of the stored bytes; a span that flickers may read differently at every look."""
@@ -125,7 +135,12 @@ class NorFlash:
             assert not any(self.used[units]), "a unit is programmed twice"
         self.operating(Operation(offset, data))
         self._settle(offset, len(data))
-        self.used[units] = b"\x01" * len(self.used[units])
+        for number in range(units.start, units.stop):
+            if number in self.dead:
+                at = number * unit - offset
+                data = data[:at] + bytes(old[at : at + unit]) + data[at + unit :]
+            else:
+                self.used[number] = 1
         self._put(offset, data)
 
     def erase(self, offset: int) -> None:
@@ -135,7 +150,7 @@ class NorFlash:
         self.erases[offset] += 1
         if offset in self.worn:
             return
-        size = self.plan.sectors[offset]
+        size = self.plan.sectors[offset] // (2 if offset in self.half_worn else 1)
         unit = self.program_bytes
         self._settle(offset, size)
         self.used[offset // unit : (offset + size) // unit] = bytes(size // unit)
@@ -143,8 +158,13 @@ class NorFlash:
 
     def _put(self, offset: int, data: bytes) -> None:
         self.store[offset : offset + len(data)] = data
+        self._hold()
+
+    def _hold(self) -> None:
         for at, bits in self.stuck.items():
             self.store[at] &= ~bits
+        for at, bits in self.held.items():
+            self.store[at] |= bits
 
     def _settle(self, offset: int, size: int) -> None:
         """What is rewritten flickers no more."""

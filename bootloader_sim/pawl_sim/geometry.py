@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 # What each region must hold, in bytes; those in two halves erase one while the other is kept.
-_WHOLE = {
+WHOLE = {
     "identity_a": 3072,
     "identity_b": 3072,
     "anchor_a": 2048,
@@ -18,8 +18,8 @@ _WHOLE = {
     "envelope_a": 2048,
     "envelope_b": 2048,
 }
-_HALVES = {"ratchet": 1536, "boots": 512, "quarantine": 1536, "clock": 1024, "log": 512}
-_IMAGES = {"image_a": 12288, "image_b": 12288, "data_a": 8192, "data_b": 8192}
+HALVES = {"ratchet": 1536, "boots": 512, "quarantine": 1536, "clock": 1024, "log": 512}
+IMAGES = {"image_a": 12288, "image_b": 12288, "data_a": 8192, "data_b": 8192}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,9 +114,9 @@ def lay_out(geometry: Geometry) -> Plan:
 
 def _wanted(geometry: Geometry) -> Iterator[tuple[str, int, int]]:
     small, large = geometry.small_bytes, geometry.large_bytes
-    for name, size in _WHOLE.items():
+    for name, size in WHOLE.items():
         yield name, small, -(-size // small)
-    for name, size in _HALVES.items():
+    for name, size in HALVES.items():
         yield name, small, 2 * -(-size // small)
-    for name, size in _IMAGES.items():
+    for name, size in IMAGES.items():
         yield name, large, -(-size // large)

@@ -5,13 +5,14 @@ one after the other.
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 from pawl import boot, codes, topics
 from pawl.agent import Agent
 from pawl.bootloader import Bootloader
-from pawl.errors import PawlError
+from pawl.errors import PawlError, StorageError
 from pawl.identity import partition_of
 from pawl.index import cut
 from pawl.proof import NOTHING, prove
@@ -114,13 +115,15 @@ class Rig:
     def _run(self, witness: Witness, world: World) -> bool:
         storage = self.storage()
         counter = storage.boot_counter()
-        counter.step()
+        # As boards do: a counter that can't be written keeps no device from booting.
+        with suppress(StorageError):
+            counter.step()
         loader = Bootloader(storage, self.supply.verify)
         decision = loader.settle(counter.is_unwell())
         port = Port(self.supply.sign)
         self.boots.append(Boot(row=decision.row, slot=decision.slot, lines=port.lines))
         try:
-            proven = self._proven(storage, decision)
+            proven = self.proven(storage, decision)
         except PawlError:
             return True  # as on every port: a boot whose judgements differ ends in a reset
         release = witness.judge_boot(loader, decision, proven)
@@ -128,7 +131,8 @@ class Rig:
         agent.link = Link(world, agent.walk, _OFFER_TOPIC)
         return _run_to_its_end(agent)
 
-    def _proven(self, storage: Any, decision: Any) -> Any:
+    def proven(self, storage: Any, decision: Any) -> Any:
+        """Return what the second judgement lets this decision mount."""
         return NOTHING if decision.action == boot.RECOVER else prove(storage, decision, self.supply.verify)
 
     def _require_rest(self) -> tuple[Any, Any, Any]:
@@ -140,7 +144,7 @@ class Rig:
             storage = self.storage()
             loader = Bootloader(storage, self.supply.verify)
             decision = loader.settle(is_unwell=False)
-            proven = self._proven(storage, decision)
+            proven = self.proven(storage, decision)
         finally:
             self.flash.operating = nothing
         require(not loader.faults, "a settled device reports faults")

@@ -4,12 +4,17 @@
 
 is an update on the flash `ecc-16`, cut inside its tenth operation, half of which happened, and again inside the fourth
 operation after that, which left some of its bits. The same text gives the same flash, bit by bit.
+
+    update:unix:worn-page_b-0:9-half
+
+is one on a flash with a defect (`defects`) from the start, and a cut.
 """
 
 import re
 from dataclasses import dataclass
 from hashlib import blake2b
 
+from pawl_sim import defects
 from pawl_sim.geometry import GEOMETRIES
 from pawl_sim.scenarios import SCENARIOS
 
@@ -29,18 +34,20 @@ class Cut:
 
 @dataclass(frozen=True, slots=True)
 class Seed:
-    """A scenario, a geometry, and cuts in their order."""
+    """A scenario, a geometry, cuts in their order, and a defect of the flash or None."""
 
     scenario: str
     geometry: str
     cuts: tuple[Cut, ...] = ()
+    defect: defects.Defect | None = None
 
     def __str__(self) -> str:
-        return ":".join([self.scenario, self.geometry, *map(str, self.cuts)])
+        broken = () if self.defect is None else (self.defect,)
+        return ":".join([self.scenario, self.geometry, *map(str, (*broken, *self.cuts))])
 
     def then(self, cut: Cut) -> "Seed":
         """Return this trace with one cut more."""
-        return Seed(self.scenario, self.geometry, (*self.cuts, cut))
+        return Seed(self.scenario, self.geometry, (*self.cuts, cut), self.defect)
 
     def number(self) -> int:
         """Return the number that the last tear takes its random bits from."""
@@ -55,7 +62,9 @@ def parse(text: str) -> Seed:
         raise ValueError(f"no scenario {scenario!r}: one of {', '.join(SCENARIOS)}")
     if geometry not in GEOMETRIES:
         raise ValueError(f"no flash {geometry!r}: one of {', '.join(GEOMETRIES)}")
-    return Seed(scenario, geometry, tuple(_cut(part) for part in cuts))
+    is_broken = bool(cuts) and cuts[0][:1].isalpha()
+    defect = defects.parse(cuts[0]) if is_broken else None
+    return Seed(scenario, geometry, tuple(_cut(part) for part in cuts[is_broken:]), defect)
 
 
 def _cut(text: str) -> Cut:

@@ -239,6 +239,10 @@ class Bootloader:
         one, other = self.candidates
         if self.accepted.digest in (one.status.digest, other.status.digest) and self.accepted.digest:
             return (other if one.status.digest == self.accepted.digest else one).slot
+        if (
+            one.slot.is_spoiled() != other.slot.is_spoiled()
+        ):  # a page that doesn't erase would be chosen for ever
+            return (other if one.slot.is_spoiled() else one).slot
         sequences = [
             candidate.manifest.sequence_number if candidate.manifest else 0 for candidate in (one, other)
         ]
@@ -256,10 +260,16 @@ class Bootloader:
             return  # confirmed before, and a walk took what allowed it since: the ratchet has it
         # What enters the ratchet is for good: never on one judgement, of which a glitch may skip a line.
         proof.authentic(self.storage, candidate.slot, self.verify)
-        candidate.slot.mark_confirmed()
+        try:
+            candidate.slot.mark_confirmed()
+        except StorageError:
+            if candidate.slot.status().state != codes.SLOT_CONFIRMED:
+                raise  # else one unit stands, the other can't be written: confirmed, and to be told
         confirmed = Reading({codes.IMAGE_APP: candidate.release()}, self._anchor_reference())
         self.ratchet.advance(merge(self.ratchet.reading, confirmed))
         self.accepted = higher(self.accepted, candidate.release())
         other = self.candidates[1 - name]
         if candidate.recovers_from(other):
             other.slot.mark_failed(codes.REASON_RECOVERED)
+        if not candidate.slot.status().is_settled:
+            raise StorageError(codes.REASON_MARK_FAILED, "one unit of confirmed can't be written")

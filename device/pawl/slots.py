@@ -99,13 +99,16 @@ class Slot:
         return _NO_MARK if self.page.is_erased(number * UNIT_BYTES, UNIT_BYTES) else _TORN
 
     def _program(self, first, count, value=0):
-        """Program a mark in the first free one of its `count` units."""
+        """Program a mark in the first of its `count` units that is free and keeps it."""
         digest = self._digest()
+        fault = StorageError(codes.REASON_MARK_FAILED, "no unit left for the mark")
         for number in range(first, first + count):
             if digest is not None and self._mark(digest, number) == _NO_MARK:
-                self.page.program(number * UNIT_BYTES, self._unit(digest, number, value))
-                return
-        raise StorageError(codes.REASON_MARK_FAILED, "no unit left for the mark")
+                try:
+                    return self.page.program(number * UNIT_BYTES, self._unit(digest, number, value))
+                except StorageError as error:
+                    fault = error
+        raise fault
 
     def begin(self, digest, envelope, attempt=1):
         """Give the slot to a release, in its next attempt: from here on its old marks are gone.
@@ -126,6 +129,10 @@ class Slot:
         """Return whether a download of this release was cut here, before any mark: then it can go on."""
         rest = self.page.size - _HEADER_BYTES
         return self._digest() == digest and self.page.is_erased(_HEADER_BYTES, rest)
+
+    def is_spoiled(self):
+        """Return whether the page reads as nothing that was ever asked for: torn, rotten, or it doesn't erase."""
+        return self._digest() is None and not self.page.is_erased(0, self.page.size)
 
     def envelope(self):
         """Return the stored envelope, or None."""
