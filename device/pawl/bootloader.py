@@ -121,6 +121,14 @@ class Candidate:
         )
 
 
+def _give_up(slot):
+    """Mark a slot failed whose trials can't be counted: else it would be installed again and again."""
+    try:
+        slot.mark_failed(codes.REASON_MARK_FAILED)
+    except StorageError:
+        pass  # counts as failed for this boot
+
+
 class Bootloader:
     """One boot: `settle` says what runs; `faults` are the Faults, `notices` the reasons to be reported."""
 
@@ -229,6 +237,8 @@ class Bootloader:
                 return False  # the unit did not keep the mark, and is a trial used up: on with the next one
             self._stuck.add(decision.slot)
             self.faults.append(Fault(decision.action, codes.REASON_MARK_FAILED, candidate.subject()))
+            if decision.action == boot.TRY:
+                _give_up(candidate.slot)
             return False
         return True
 
@@ -239,9 +249,8 @@ class Bootloader:
         one, other = self.candidates
         if self.accepted.digest in (one.status.digest, other.status.digest) and self.accepted.digest:
             return (other if one.status.digest == self.accepted.digest else one).slot
-        if (
-            one.slot.is_spoiled() != other.slot.is_spoiled()
-        ):  # a page that doesn't erase would be chosen for ever
+        # A page that doesn't erase would be chosen for ever.
+        if one.slot.is_spoiled() != other.slot.is_spoiled():
             return (other if one.slot.is_spoiled() else one).slot
         sequences = [
             candidate.manifest.sequence_number if candidate.manifest else 0 for candidate in (one, other)

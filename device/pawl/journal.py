@@ -38,11 +38,13 @@ class Journal:
     def append(self, body, kept):
         """Write `body`; `kept` is the body that must stay readable until it is written (None if there is none).
 
-        A cell that doesn't keep what is written is left behind, and the next one is tried.
+        A cell that doesn't keep what is written is left behind, and the next one is tried; so is a half that doesn't erase.
         """
         fault = StorageError(codes.REASON_RATCHET_ROOM, "no cell holds what must be kept")
-        for offset in self._rooms(kept):
+        for offset, is_free in self._rooms(kept):
             try:
+                if not is_free:
+                    self.region.erase(offset, self.half_bytes)
                 return records.write(self.region, offset, self.magic, body)
             except StorageError as error:
                 fault = error
@@ -59,15 +61,14 @@ class Journal:
         return False
 
     def _rooms(self, kept):
-        """Yield the free cells, then the first cell of a half that can be erased."""
+        """Yield (the place of a cell, whether it is free): all that are, then the first of each half that may be erased."""
         for half in (0, 1):
             for offset in self._cells(half):
                 if self.region.is_erased(offset, self.cell_bytes):
-                    yield offset
+                    yield offset, True
         for half in (0, 1):
             if kept is None or self._holds(1 - half, kept):
-                self.region.erase(half * self.half_bytes, self.half_bytes)
-                yield half * self.half_bytes
+                yield half * self.half_bytes, False
 
     def _holds(self, half, body):
         for offset in self._cells(half):
