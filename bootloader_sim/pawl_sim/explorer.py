@@ -7,47 +7,23 @@ has the same future.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from typing import Any, NamedTuple
+from typing import Any
 
 from pawl import codes
 from pawl_sim import tears
 from pawl_sim.flash import Operation, State
 from pawl_sim.geometry import Geometry, lay_out
-from pawl_sim.rig import Boot, Rig
+from pawl_sim.rig import Rig
 from pawl_sim.scenarios import Scenario
 from pawl_sim.seeds import Cut, Seed
 from pawl_sim.supply import Supply
+from pawl_sim.trace import Failure, Moment, torn
 from pawl_sim.witness import Memory, Violation, Witness, require
 
 _PARTS = 1000
-
-
-class Moment(NamedTuple):
-    """Just before a flash operation."""
-
-    operation: Operation
-    state: State
-    memory: Memory
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """A trace that broke a rule."""
-
-    seed: Seed
-    says: str
-
-
-class Stretch(NamedTuple):
-    """What happened from one power-on to the rest of the device, or to what broke a rule: then `fault` says which."""
-
-    seed: Seed
-    moments: list[Moment]
-    boots: list[Boot]
-    fault: str | None
 
 
 @dataclass(slots=True)
@@ -92,7 +68,7 @@ class Explorer:
         With `only`, cut by this tear alone, in so many samples of what chance leaves.
         """
         self._only, self._samples = only, samples
-        moments = self._follow(self.seed, self.begin, self.memory, depth)
+        moments = self._follow(self.seed, self.begin, self.memory, depth, [])
         self.tally.operations = len(moments)
         self._branch(self.seed, moments, depth, int(share * _PARTS))
         self.tally.states = len(self._seen)
@@ -101,30 +77,28 @@ class Explorer:
     def _branch(self, seed: Seed, moments: list[Moment], left: int, parts: int) -> None:
         for number, moment in enumerate(moments):
             for name in self._tears(moment.operation):
-                torn = seed.then(Cut(number, name))
-                if seed.cuts and torn.number() % _PARTS >= parts:
+                cut = seed.then(Cut(number, name))
+                if seed.cuts and cut.number() % _PARTS >= parts:
                     continue
                 self.tally.cuts[len(seed.cuts)] += 1
                 self.tally.tears[name] += 1
-                after = self._follow(torn, self._torn(torn, moment), moment.memory, left - 1)
+                state = torn(self.rig.plan, cut, moment)
+                after = self._follow(cut, state, moment.memory, left - 1, [])
                 if left > 1:
-                    self._branch(torn, after, left - 1, parts)
+                    self._branch(cut, after, left - 1, parts)
 
     def _tears(self, operation: Operation) -> tuple[str, ...]:
         if self._only:
             return tears.samples(self._only, operation, self._samples)
         return tears.names(operation)
 
-    def _torn(self, seed: Seed, moment: Moment) -> State:
-        cut = seed.cuts[-1]
-        return tears.tear(self.rig.plan, moment.state, moment.operation, cut.tear, seed.number())
-
-    def _follow(self, seed: Seed, state: State, memory: Memory, left: int) -> list[Moment]:
+    def _follow(
+        self, seed: Seed, state: State, memory: Memory, left: int, moments: list[Moment]
+    ) -> list[Moment]:
         """Boot a state until it settles, or is one that was explored with so many cuts left; return its moments.
 
         If it broke a rule, that is a failure, and there are none.
         """
-        moments: list[Moment] = []
         try:
             self._settle(state, memory, moments.append, left)
         except Exception as error:  # noqa: BLE001 (whatever the device raises would be the end of it)
@@ -179,28 +153,14 @@ class Explorer:
             told = [entry.code for entry in loader.storage.log().entries()]
             require(scenario.reason in told, "why the update failed is not in the log")
 
-    def replay(self, cuts: tuple[Cut, ...]) -> Iterator[Stretch]:
-        """Follow one trace; yield a Stretch for each time that the power comes.
-
-        Raises:
-            ValueError: a cut names an operation that never comes, or a tear that it can't suffer.
-        """
-        seed, state, memory = self.seed, self.begin, self.memory
-        for cut in (*cuts, None):
-            moments: list[Moment] = []
-            fault = None
-            try:
-                self._seen = {}
-                self._settle(state, memory, moments.append, left=0)
-            except Exception as error:  # noqa: BLE001 (as in `_follow`)
-                fault = f"{type(error).__name__}: {error}"
-            yield Stretch(seed, moments, self.rig.boots, fault)
-            if cut is None:
-                return
-            if cut.operation >= len(moments):
-                raise ValueError(f"there is no operation {cut.operation}: the last one is {len(moments) - 1}")
-            moment, seed = moments[cut.operation], seed.then(cut)
-            state, memory = self._torn(seed, moment), moment.memory
+    def live(self, seed: Seed, state: State, memory: Memory) -> tuple[list[Moment], str | None]:
+        """Live from a state on to the end; return the moments, and what broke a rule."""
+        self._seen = {}
+        before = len(self.tally.failures)
+        moments: list[Moment] = []
+        self._follow(seed, state, memory, 0, moments)
+        broken = self.tally.failures[before:]
+        return moments, broken[0].says if broken else None
 
 
 def _digest(memory: Memory) -> bytes:

@@ -7,20 +7,20 @@ to rest, and it rests on a whole confirmed image: the new one, or one from befor
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from pawl import codes
 from pawl.bootloader import Bootloader
 from pawl_sim import tears
 from pawl_sim.defects import ROT_KINDS, Defect
-from pawl_sim.explorer import Failure, Moment
 from pawl_sim.flash import Operation, State, nothing
 from pawl_sim.geometry import Geometry, lay_out
-from pawl_sim.rig import BOOTS_MAX, Boot, Rig
+from pawl_sim.rig import BOOTS_MAX, Rig
 from pawl_sim.scenarios import Scenario
 from pawl_sim.seeds import Cut, Seed
 from pawl_sim.supply import Supply
+from pawl_sim.trace import Failure, Moment, torn
 from pawl_sim.witness import Memory, Witness, require
 
 _BOOTS_MAX = 2 * BOOTS_MAX  # four slot erases a day, each with three trials
@@ -80,7 +80,7 @@ class FaultPass:
         for defect in defects:
             seed = Seed(self.scenario.name, self.geometry.name, defect=defect)
             self.toll.defects += 1
-            moments, fault = self._live(seed, self.begin, self.memory)
+            moments, fault = self.live(seed, self.begin, self.memory)
             self._note(seed, fault)
             for number in range(cuts if moments else 0):
                 self._cut(seed, moments, number)
@@ -90,21 +90,17 @@ class FaultPass:
         chance = seed.number() // (number + 1)
         at = chance % len(moments)
         names = tears.names(moments[at].operation)
-        torn = seed.then(Cut(at, names[chance // len(moments) % len(names)]))
+        cut = seed.then(Cut(at, names[chance // len(moments) % len(names)]))
         self.toll.cuts += 1
-        _, fault = self._live(torn, self._torn(torn, moments[at]), moments[at].memory)
-        self._note(torn, fault)
-
-    def _torn(self, seed: Seed, moment: Moment) -> State:
-        cut = seed.cuts[-1]
-        return tears.tear(self.rig.plan, moment.state, moment.operation, cut.tear, seed.number())
+        _, fault = self.live(cut, torn(self.rig.plan, cut, moments[at]), moments[at].memory)
+        self._note(cut, fault)
 
     def _note(self, seed: Seed, fault: str | None) -> None:
         self.toll.boots += len(self.rig.boots)
         if fault is not None:
             self.toll.failures.append(Failure(seed, fault))
 
-    def _live(self, seed: Seed, state: State, memory: Memory) -> tuple[list[Moment], str | None]:
+    def live(self, seed: Seed, state: State, memory: Memory) -> tuple[list[Moment], str | None]:
         """Live from a state on; return the moments, and what broke a rule."""
         moments: list[Moment] = []
         rig, defect = self.rig, seed.defect
@@ -179,21 +175,3 @@ class FaultPass:
         """Return what the log says that it didn't say at the start."""
         news = Counter(self.rig.storage().log().entries()) - self._known
         return [entry.code for entry in news if entry.code not in _NO_REASON]
-
-    def replay(self, seed: Seed) -> Iterator[tuple[Seed, list[Moment], list[Boot], str | None]]:
-        """Follow one trace; yield for each time that the power comes its seed, what was written, the boots, what broke a rule.
-
-        Raises:
-            ValueError: a cut names an operation that never comes, or a tear that it can't suffer.
-        """
-        at = Seed(seed.scenario, seed.geometry, defect=seed.defect)
-        state, memory = self.begin, self.memory
-        for cut in (*seed.cuts, None):
-            moments, fault = self._live(at, state, memory)
-            yield at, moments, self.rig.boots, fault
-            if cut is None:
-                return
-            if cut.operation >= len(moments):
-                raise ValueError(f"there is no operation {cut.operation}: the last one is {len(moments) - 1}")
-            moment, at = moments[cut.operation], at.then(cut)
-            state, memory = self._torn(at, moment), moment.memory

@@ -62,7 +62,7 @@ def parse(text: str) -> Seed:
         raise ValueError(f"no scenario {scenario!r}: one of {', '.join(SCENARIOS)}")
     if geometry not in GEOMETRIES:
         raise ValueError(f"no flash {geometry!r}: one of {', '.join(GEOMETRIES)}")
-    is_broken = bool(cuts) and cuts[0][:1].isalpha()
+    is_broken = bool(cuts) and cuts[0][:1].isalpha()  # a cut begins with its number
     defect = defects.parse(cuts[0]) if is_broken else None
     return Seed(scenario, geometry, tuple(_cut(part) for part in cuts[is_broken:]), defect)
 

@@ -85,11 +85,8 @@ def test_t34_a_power_cut_inside_every_operation(attack, supply):
     )
     explorer = Explorer(supply, SCENARIOS["update"], GEOMETRIES["unix"])
     tally = explorer.explore(depth=2, share=0.02)
-    # Two cuts, one inside each unit of `confirmed`, leave no unit for it: then the old release runs, and the log says why.
-    undone = [one for one in tally.failures if len(one.seed.cuts) > 1 and "doesn't end on next" in one.says]
-    broken = [f"{one.seed}: {one.says}" for one in tally.failures if one not in undone]
-    row.failed(broken, [], "old or new boots, R never falls")
-    assert len(undone) <= 2
+    broken = [f"{one.seed}: {one.says}" for one in tally.failures]
+    row.failed(broken, [], "old or new boots, R never falls, the update completes")
     assert tally.operations > 15
     assert tally.cuts[0] > 6 * tally.operations
     assert tally.cuts[1] > 20
@@ -148,6 +145,7 @@ def test_t37_the_old_slot_stays_until_the_new_one_is_confirmed(attack, supply):
     assert "page_b" in regions
     row.failed([name for name in regions if name.endswith("_a")], [], "no operation on the old slot")
     row.kept(before, life.content("a"), "the old slot, byte for byte")
+    assert life.boot(None) == "B"
     life.erase(*SLOT_B)
     assert life.boot(None) == "A"
 

@@ -15,6 +15,7 @@ from pawl_sim import defects
 from pawl_sim.defects import every_sector, in_every_region
 from pawl_sim.faults import MAY_END_ALONE, FaultPass
 from pawl_sim.geometry import GEOMETRIES, lay_out
+from pawl_sim.replay import replay
 from pawl_sim.scenarios import SCENARIOS
 from pawl_sim.seeds import parse
 from pawl_tools.sim_supply import make
@@ -87,9 +88,8 @@ def test_one_thing_is_broken(supply, name, geometry):
 @pytest.mark.parametrize("text", FOUND)
 def test_what_was_found(supply, text):
     """Each seed that broke a rule once."""
-    seed = parse(text)
-    lives = list(FaultPass(supply, SCENARIOS[seed.scenario], GEOMETRIES[seed.geometry]).replay(seed))
-    assert [(str(at), fault) for at, _, _, fault in lives] == [(text, None)]
+    lived = [(str(stretch.seed), stretch.fault) for stretch in replay(supply, parse(text))]
+    assert lived == [(text, None)]
 
 
 def test_one_unit_of_confirmed_is_dead(supply):

@@ -145,7 +145,16 @@ def test_a_torn_program_leaves_old_or_new_bits(name):
     operation = Operation(unit, data)
     before = flash.save()
     after = before.store[:unit] + data + before.store[unit + len(data) :]
-    assert set(tears.names(operation)) == {"nothing", "byte", "half", "end", "bits", "halfbits", "all"}
+    assert set(tears.names(operation)) == {
+        "nothing",
+        "byte",
+        "bytes",
+        "half",
+        "end",
+        "bits",
+        "halfbits",
+        "all",
+    }
     for tear in tears.names(operation):
         torn = tears.tear(flash.plan, before, operation, tear, 5)
         require_between(before.store, after, torn.store)

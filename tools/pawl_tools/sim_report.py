@@ -8,9 +8,10 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from pawl_sim.explorer import Moment, Stretch, Tally
+from pawl_sim.explorer import Tally
 from pawl_sim.geometry import Plan
 from pawl_sim.parallel import Job
+from pawl_sim.trace import Moment, Stretch
 
 _FAILURES_SHOWN = 20
 

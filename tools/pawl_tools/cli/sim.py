@@ -82,17 +82,16 @@ def list_all(*, json: files.Json = False) -> None:
 @app.command()
 def replay(seed: _Trace) -> None:
     """Follow one trace and tell every boot and every flash operation. Exit code 1 if it breaks a rule."""
-    from pawl_sim.explorer import Explorer
-    from pawl_sim.geometry import GEOMETRIES
-    from pawl_sim.scenarios import SCENARIOS
+    from pawl_sim.geometry import GEOMETRIES, lay_out
+    from pawl_sim.replay import replay as follow
     from pawl_tools import sim_report, sim_supply
 
     wanted = _parsed(seed)
-    explorer = Explorer(sim_supply.make(), SCENARIOS[wanted.scenario], GEOMETRIES[wanted.geometry])
+    plan = lay_out(GEOMETRIES[wanted.geometry])
     fault = None
     try:
-        for stretch in explorer.replay(wanted.cuts):
-            sim_report.tell_stretch(stretch, explorer.rig.plan)
+        for stretch in follow(sim_supply.make(), wanted):
+            sim_report.tell_stretch(stretch, plan)
             fault = stretch.fault
     except ValueError as error:
         raise ToolError(f"{seed} can't be followed: {error}") from None
