@@ -7,7 +7,6 @@ has the same future.
 """
 
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any
@@ -68,7 +67,7 @@ class Explorer:
         With `only`, cut by this tear alone, in so many samples of what chance leaves.
         """
         self._only, self._samples = only, samples
-        moments = self._follow(self.seed, self.begin, self.memory, depth, [])
+        moments = self._follow(self.seed, self.begin, self.memory, depth)
         self.tally.operations = len(moments)
         self._branch(self.seed, moments, depth, int(share * _PARTS))
         self.tally.states = len(self._seen)
@@ -83,7 +82,7 @@ class Explorer:
                 self.tally.cuts[len(seed.cuts)] += 1
                 self.tally.tears[name] += 1
                 state = torn(self.rig.plan, cut, moment)
-                after = self._follow(cut, state, moment.memory, left - 1, [])
+                after = self._follow(cut, state, moment.memory, left - 1)
                 if left > 1:
                     self._branch(cut, after, left - 1, parts)
 
@@ -92,23 +91,22 @@ class Explorer:
             return tears.samples(self._only, operation, self._samples)
         return tears.names(operation)
 
-    def _follow(
-        self, seed: Seed, state: State, memory: Memory, left: int, moments: list[Moment]
-    ) -> list[Moment]:
+    def _follow(self, seed: Seed, state: State, memory: Memory, left: int) -> list[Moment]:
         """Boot a state until it settles, or is one that was explored with so many cuts left; return its moments.
 
-        If it broke a rule, that is a failure, and there are none.
+        If it broke a rule, that is a failure, and there are none; nor are there any where no cut is left.
         """
+        moments: list[Moment] = []
         try:
-            self._settle(state, memory, moments.append, left)
+            self._settle(state, memory, moments if left > 0 else None, left)
         except Exception as error:  # noqa: BLE001 (whatever the device raises would be the end of it)
-            self.tally.failures.append(Failure(seed, f"{type(error).__name__}: {error}"))
+            self.tally.failures.append(Failure(seed, _says(error)))
             return []
         finally:
             self.tally.boots += len(self.rig.boots)
         return moments
 
-    def _settle(self, state: State, memory: Memory, note: Callable[[Moment], None], left: int) -> None:
+    def _settle(self, state: State, memory: Memory, moments: list[Moment] | None, left: int) -> None:
         rig, scenario = self.rig, self.scenario
         rig.flash.load(state)
         witness = Witness(
@@ -126,7 +124,8 @@ class Explorer:
             return False
 
         def keep(operation: Operation) -> None:
-            note(Moment(operation, rig.flash.save(), witness.memory))
+            if moments is not None:
+                moments.append(Moment(operation, rig.flash.save(), witness.memory))
 
         settled = rig.settle(witness, self.world, keep, is_known)
         if settled is not None:
@@ -153,14 +152,19 @@ class Explorer:
             told = [entry.code for entry in loader.storage.log().entries()]
             require(scenario.reason in told, "why the update failed is not in the log")
 
-    def live(self, seed: Seed, state: State, memory: Memory) -> tuple[list[Moment], str | None]:
+    def live(self, _: Seed, state: State, memory: Memory) -> tuple[list[Moment], str | None]:
         """Live from a state on to the end; return the moments, and what broke a rule."""
         self._seen = {}
-        before = len(self.tally.failures)
         moments: list[Moment] = []
-        self._follow(seed, state, memory, 0, moments)
-        broken = self.tally.failures[before:]
-        return moments, broken[0].says if broken else None
+        try:
+            self._settle(state, memory, moments, 0)
+        except Exception as error:  # noqa: BLE001 (as in `_follow`)
+            return moments, _says(error)
+        return moments, None
+
+
+def _says(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
 
 
 def _digest(memory: Memory) -> bytes:

@@ -71,7 +71,9 @@ class Anchors:
         return None
 
     def _finished(self, anchor, copies):
-        for _, file in copies:
+        for copy, file in copies:
+            if copy.version != anchor.version + 1:
+                continue  # asked first: it costs no signature
             following = self._follows(anchor, file)
             # What the ratchet names is believed from then on: judged twice, so that no one skipped line decides it.
             if following is not None and self._follows(anchor, file) is not None:

@@ -92,11 +92,11 @@ class Slot:
 
     def _mark(self, digest, number):
         """Return the value of a mark, or that it is absent or torn."""
+        if self.page.is_erased(number * UNIT_BYTES, UNIT_BYTES):
+            return _NO_MARK
         unit = self.page.view(number * UNIT_BYTES, UNIT_BYTES)
         value = int.from_bytes(unit[2:4], "big")
-        if unit == self._unit(digest, number, value):
-            return value
-        return _NO_MARK if self.page.is_erased(number * UNIT_BYTES, UNIT_BYTES) else _TORN
+        return value if unit == self._unit(digest, number, value) else _TORN
 
     def _program(self, first, count, value=0):
         """Program a mark in the first of its `count` units that is free and keeps it."""
