@@ -35,7 +35,7 @@ def test_no_cut_of_the_slice_breaks_a_rule(capsys):
     assert code == 0
     assert (found["scenarios"], found["geometries"]) == (len(SCENARIOS), len(GEOMETRIES))
     assert found["single_cuts"] > 5000
-    assert found["double_cuts"] > 5000
+    assert found["double_cuts"] > 3000
     names = {"nothing", "byte", "bytes", "half", "end", "bits", "halfbits", "tail", "all", "flicker"}
     assert set(found["tears"]) == names
 

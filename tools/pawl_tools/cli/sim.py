@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Power cuts inside flash operations, on simulated flash.", no_args_is_help=True)
 
 _SLICE_STRIDE = 4
-_SLICE_SHARE = 0.02
+_SLICE_SHARE = 0.01
 
 _Trace = Annotated[str, typer.Argument(metavar="SEED", help="Such as update:unix:9-half:3-bits")]
 
