@@ -34,7 +34,7 @@ MOVERS = {
     # Of anchors, of offers, and of when a job may begin.
     "accept": {("walk.py", "take"), ("agent.py", "_take")},
     "successor": {("anchors.py", "accept"), ("anchors.py", "_follows")},
-    "mark_failed": {("bootloader.py", "_perform"), ("bootloader.py", "confirm")},
+    "mark_failed": {("bootloader.py", name) for name in ("_perform", "_give_up", "confirm")},
     "withdraw": {("slots.py", "begin"), ("installer.py", "withdraw_pending")},
     "withdraw_pending": {("agent.py", "_take"), ("agent.py", "_reboot")},
     "provision": {("storage.py", "provision")},

@@ -29,7 +29,10 @@ class Port:
     ticks_diff = staticmethod(time.ticks_diff)
     random = staticmethod(os.urandom)
     sign = staticmethod(p256.sign)
-    print_exception = staticmethod(sys.print_exception)
+
+    def print_exception(self, error):
+        """Tell the console where an application crashed."""
+        sys.print_exception(error)
 
     async def connect(self, identity, anchor):
         """Return a function that makes the MQTT client of a new TLS connection, given `on_message`.
