@@ -1,7 +1,7 @@
 """The explorer finds planted bugs: each patch in `planted/` puts one into a copy of the device code, and says what must be reported.
 
-A patch begins with a head of four lines or five: `Bug`, `Shipped` (by whom), `Explore` (scenario:flash ..., as in seeds),
-`Reported` (a regular expression), and `Samples` where chance decides (so many of one tear, and no others).
+A patch begins with a head of four lines or five: `Bug`, `Shipped` (by whom), `Explore` (scenario:flash ..., as in seeds; where
+a defect follows, the device lives with it and is not cut), `Reported` (a regular expression), and `Samples` where chance decides (so many of one tear, and no others).
 """
 
 import os
