@@ -181,6 +181,13 @@ SCENARIOS = {
         ),
         Scenario(name="confirm", says="from pending to confirmed", begins=(_pending,)),
         Scenario(
+            name="rotten-pending",
+            says="what waits for its first trial is rotten: it is failed untried, and what ran runs on",
+            begins=(_pending, _flip("image_b", 100)),
+            ends_on="factory",
+            reason=codes.REASON_IMAGE_DIGEST,
+        ),
+        Scenario(
             name="ratchet-compaction",
             says="an update where no cell of the ratchet is free",
             begins=(_settled, _RATCHET),

@@ -1,8 +1,9 @@
 """Explores scenarios with whatever device code comes first on PYTHONPATH; run by `test_planted_bugs.py`, in a process of its own.
 
-    PYTHONPATH=<folder> python explore_planted.py <folder> <samples> <tear or all> <scenario:flash> ...
+    PYTHONPATH=<folder> python explore_planted.py <folder> <samples> <tear or all> <scenario:flash or scenario:flash:defect> ...
 
-Prints `<seed> <what was reported>` of the first failure, or `clean <number of states>`.
+Prints `<seed> <what was reported>` of the first failure, or `clean <number of states>`; a flash with a defect is lived with
+once and not cut.
 """
 
 import gc
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pawl
 from pawl_sim.explorer import Explorer, Failure
+from pawl_sim.faults import FaultPass
 from pawl_sim.geometry import GEOMETRIES
 from pawl_sim.scenarios import SCENARIOS
 from pawl_sim.seeds import parse
@@ -33,13 +35,19 @@ def explore(places, samples, only):
     supply = make()
     gc.collect()
     gc.freeze()
-    states = 0
-    for place in places:
-        seed = parse(place)
-        explorer = Explorer(supply, SCENARIOS[seed.scenario], GEOMETRIES[seed.geometry])
-        explorer.tally.failures = First()
-        states += explorer.explore(depth=1, only=only, samples=samples).states
-    return states
+    return sum(explore_one(supply, parse(place), samples, only) for place in places)
+
+
+def explore_one(supply, seed, samples, only):
+    """Return the number of states of one exploration, or 1 for a life with a defect; raises Found."""
+    scenario, geometry = SCENARIOS[seed.scenario], GEOMETRIES[seed.geometry]
+    if seed.defect is not None:
+        lived = FaultPass(supply, scenario, geometry)
+        lived.toll.failures = First()
+        return lived.run([seed.defect]).defects
+    explorer = Explorer(supply, scenario, geometry)
+    explorer.tally.failures = First()
+    return explorer.explore(depth=1, only=only, samples=samples).states
 
 
 def main(folder, samples, tear, *places):
