@@ -119,13 +119,13 @@ class Rig:
         with suppress(StorageError):
             counter.step()
         loader = Bootloader(storage, self.supply.verify)
-        decision = loader.settle(counter.is_unwell())
-        port = Port(self.supply.sign)
-        self.boots.append(Boot(row=decision.row, slot=decision.slot, lines=port.lines))
         try:
+            decision = loader.settle(counter.is_unwell())
             proven = self.proven(storage, decision)
         except PawlError:
             return True  # as on every port: a boot whose judgements differ ends in a reset
+        port = Port(self.supply.sign)
+        self.boots.append(Boot(row=decision.row, slot=decision.slot, lines=port.lines))
         release = witness.judge_boot(loader, decision, proven)
         agent: Any = Agent(port, loader, decision, counter, _health(witness, world, release, decision))
         agent.link = Link(world, agent.walk, _OFFER_TOPIC)

@@ -30,13 +30,14 @@ class Download:
         raw = await session.fetch_one(topics.index(self.digest), codes.INDEX_MAX_BYTES)
         listing = index.read(raw, self.image.uri, self.image.size)
         try:
-            await self._fetch(session, listing, self._make_room(listing, False), report_progress, done, total)
+            await self._fetch(session, listing, self._make_room(listing), report_progress, done, total)
             if not self._missing(listing):
                 return
         except StorageError as error:
             if error.code not in _NOT_KEPT:
                 raise
-        await self._fetch(session, listing, self._make_room(listing, True), report_progress, done, total)
+        self.slot.forget_room()
+        await self._fetch(session, listing, self._make_room(listing), report_progress, done, total)
 
     async def _fetch(self, session, listing, missing, report_progress, done, total):
         done += listing.blocks - len(missing)
@@ -59,19 +60,14 @@ class Download:
                     raise
             listing.best = listing.plain
 
-    def _make_room(self, listing, is_again):
-        """Return the numbers of the blocks that the slot lacks, once the sectors that several blocks share have room for them."""
-        region = self.region
+    def _make_room(self, listing):
+        """Return the numbers of the blocks that the slot lacks, once the sectors that they share with others are erased."""
         missing = self._missing(listing)
-        erased = []
-        for number in missing:
-            place, size = number * codes.BLOCK_BYTES, listing.block_size(number)
-            if not region.is_shared(place, codes.BLOCK_BYTES) or region.sector(place) in erased:
-                continue
-            if is_again or not region.is_erased(place, size):
-                region.erase(place, size)
-                erased.append(region.sector(place))
-        return self._missing(listing) if erased else missing
+        places = [number * codes.BLOCK_BYTES for number in missing]
+        shared = [place for place in places if self.region.is_shared(place, codes.BLOCK_BYTES)]
+        for place in shared:
+            self.slot.make_room(place, self.image.component)
+        return self._missing(listing) if shared else missing
 
     def _missing(self, listing):
         return [number for number in range(listing.blocks) if not self._has(listing, number)]

@@ -46,6 +46,7 @@ class Slot:
         self.envelope_region = envelope
         self.image = image
         self.data = data
+        self._erased = []  # sectors that several blocks share, erased since the boot and for this release
 
     def region(self, component):
         """Return the Region of a component's image, or raise if this board has no place for it."""
@@ -116,6 +117,7 @@ class Slot:
         The old envelope goes first: a page that is half erased may read as marks, but nothing boots without an envelope.
         """
         self.withdraw()
+        self.forget_room()
         raw = digest + _MAGIC + attempt.to_bytes(2, "big") + bytes(18)
         self.page.program(0, raw + sha256(raw)[:8])
         records.write(self.envelope_region, 0, _ENVELOPE_MAGIC, envelope)
@@ -160,6 +162,21 @@ class Slot:
     def mark_failed(self, reason):
         """Say that this release must never boot from here, and why."""
         self._program(_FAILED, _FAILED_UNITS, reason)
+
+    def make_room(self, offset, component):
+        """Erase the sector that a missing block shares with others, once since the boot: the others are lost.
+
+        A sector that was begun before the boot is not gone on with. Its erase may have been cut, and may read as it likes.
+        """
+        region = self.region(component)
+        sector = region.sector(offset)
+        if sector not in self._erased:
+            region.erase(offset, 1)
+            self._erased.append(sector)
+
+    def forget_room(self):
+        """Erase every sector again that blocks share, before one is written there."""
+        self._erased = []
 
     def write_block(self, offset, block, component=codes.COMPONENT_APP):
         """Write one block into an image, unless it is there already.
