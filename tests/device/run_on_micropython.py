@@ -3,6 +3,8 @@
 Started by conftest.py with the module's name; its lines are `PASS name`, `SKIP name reason`, `FAIL name`.
 """
 
+import asyncio
+import gc
 import sys
 
 
@@ -26,6 +28,9 @@ def main():
         if name.startswith("test_"):
             print("TEST", name)
             _run(name, getattr(module, name))
+            # What a test left behind, tasks too, goes before the next one asks for a flash in one piece.
+            asyncio.new_event_loop()
+            gc.collect()
 
 
 main()

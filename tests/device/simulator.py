@@ -152,6 +152,27 @@ class Port:
         raise ResetError
 
 
+async def run_for(living, timeout_s):
+    """Let a coroutine live for so long at most; what it raises before that is raised.
+
+    Within it, CPython 3.11's `wait_for` may lose a cancellation: there it is cancelled until it ends.
+    """
+    if not hasattr(asyncio, "wait"):  # MicroPython's loses none
+        try:
+            await asyncio.wait_for(living, timeout_s)
+        except asyncio.TimeoutError:
+            pass  # its time was over
+        return
+    task = asyncio.create_task(living)
+    await asyncio.wait([task], timeout=timeout_s)
+    is_over = not task.done()
+    while not task.done():
+        task.cancel()
+        await asyncio.sleep(0)
+    if not is_over:
+        await task
+
+
 class World:
     """One device, one broker, one director; `run` runs the agent until it resets or has nothing left to do."""
 
@@ -236,9 +257,7 @@ class World:
 
     async def _run(self, timeout_s):
         try:
-            await asyncio.wait_for(self.agent.run(), timeout_s)
-        except asyncio.TimeoutError:
-            return False
+            await run_for(self.agent.run(), timeout_s)
         except ResetError:
             return True
         return False
