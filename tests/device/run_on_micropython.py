@@ -3,6 +3,7 @@
 Started by conftest.py with the module's name; its lines are `PASS name`, `SKIP name reason`, `FAIL name`.
 """
 
+import gc
 import sys
 
 
@@ -25,6 +26,8 @@ def main():
     for name in sorted(dir(module)):
         if name.startswith("test_"):
             print("TEST", name)
+            # Else what the tests before left lies between what is alive, and no 128 KiB of flash fit in one piece.
+            gc.collect()
             _run(name, getattr(module, name))
 
 
