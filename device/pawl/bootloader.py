@@ -185,10 +185,14 @@ class Bootloader:
 
     def has_bootable(self):
         """Return whether a confirmed slot would boot (row 7)."""
-        return any(
-            candidate.slot.status().state == codes.SLOT_CONFIRMED and not candidate.fault
+        return bool(self._bootable())
+
+    def _bootable(self):
+        return [
+            candidate
             for candidate in self.candidates
-        )
+            if candidate.slot.status().state == codes.SLOT_CONFIRMED and not candidate.fault
+        ]
 
     def _reading(self, recorded):
         """Return R: the maximum of the cells, the provisioned floor, and authentic confirmed slots."""
@@ -234,7 +238,9 @@ class Bootloader:
                 self.confirm(decision.slot)
         except StorageError:
             if decision.action == boot.TRY and candidate.slot.status().trials > candidate.status.trials:
-                return False  # the unit did not keep the mark, and is a trial used up: on with the next one
+                return (
+                    False  # no unit kept the mark; those that it tore are trials used up: asked again (row 3)
+                )
             self._stuck.add(decision.slot)
             self.faults.append(Fault(decision.action, codes.REASON_MARK_FAILED, candidate.subject()))
             if decision.action == boot.TRY:
@@ -243,15 +249,18 @@ class Bootloader:
         return True
 
     def target(self, running):
-        """Return the slot that an install goes into: never the one that runs (policy row 16)."""
+        """Return the slot that an install goes into: never the one that runs (policy row 16), nor the only one that boots."""
         if running in (codes.RUNNING_A, codes.RUNNING_B):
             return self.candidates[1 - running].slot
+        bootable = self._bootable()
+        if len(bootable) == 1:
+            return self.candidates[1 - bootable[0].slot.name].slot
         one, other = self.candidates
+        # A page that doesn't erase would be chosen for ever.
+        if not bootable and one.slot.is_spoiled() != other.slot.is_spoiled():
+            return (other if one.slot.is_spoiled() else one).slot
         if self.accepted.digest in (one.status.digest, other.status.digest) and self.accepted.digest:
             return (other if one.status.digest == self.accepted.digest else one).slot
-        # A page that doesn't erase would be chosen for ever.
-        if one.slot.is_spoiled() != other.slot.is_spoiled():
-            return (other if one.slot.is_spoiled() else one).slot
         sequences = [
             candidate.manifest.sequence_number if candidate.manifest else 0 for candidate in (one, other)
         ]

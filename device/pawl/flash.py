@@ -114,6 +114,7 @@ class Region:
         at = self.start + offset
         while at < self.start + offset + size:
             start, length = self.flash.sector(at)
+            self._check(start - self.start, length)
             self.flash.erase(start)
             if not self.is_erased(start - self.start, length):
                 raise StorageError(codes.REASON_FLASH_READ_BACK, "flash did not erase")

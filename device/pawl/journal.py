@@ -52,13 +52,7 @@ class Journal:
 
     def has_room(self, kept):
         """Return whether an append can succeed without `kept` being lost; nothing is written or erased."""
-        for half in (0, 1):
-            if kept is None or self._holds(1 - half, kept):
-                return True
-            for offset in self._cells(half):
-                if self.region.is_erased(offset, self.cell_bytes):
-                    return True
-        return False
+        return any(True for _ in self._rooms(kept))
 
     def _rooms(self, kept):
         """Yield (the place of a cell, whether it is free): all that are, then the first of each half that may be erased."""

@@ -119,6 +119,9 @@ class Session:
             await self._wait(lambda: not self._handlers, self.answer_timeout_s)
         finally:
             self._handlers.clear()
+            # One of several handlers was heard: what another one met meanwhile is no fault of the next fetch.
+            if not isinstance(self.fault, TransportError):
+                self.fault = None
         await self.client.send_unsubscribe(topics)  # nobody has to wait for the answer
 
     async def fetch_one(self, topic, most):

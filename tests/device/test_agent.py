@@ -1,5 +1,7 @@
 """The agent against a world that is honest, cut off, or lying: what it installs, refuses, and says."""
 
+import asyncio
+
 import factory
 import simulator
 from simulator import World
@@ -575,3 +577,41 @@ def release_of_two_variants():
     members = {index.uri_of(digest): image, "#i:" + name: listing, "#p:" + name + ":1": image}
     signed = factory.authentication(manifest, (factory.RELEASE,))
     return factory.bundle.envelope_of(signed, manifest, members)
+
+
+class TurnsClient(simulator.Client):
+    """Delivers each message in a turn of its own, as a connection does."""
+
+    async def subscribe(self, filters, qos):
+        """Return before the first one has come."""
+        self.delivery = asyncio.create_task(self.deliver(filters, qos))
+
+    async def deliver(self, filters, qos):
+        """Deliver what is retained on each topic."""
+        for topic in filters:
+            await super().subscribe([topic], qos)
+            await asyncio.sleep(0)
+
+
+def test_several_blocks_that_flash_does_not_keep_at_first():
+    """All of a window are fetched once more: what the second one met doesn't end the fetch that comes after."""
+    world = World()
+    world.publish(factory.release(sequence=2, version=(2,), image=bytes([n % 251 for n in range(12000)])))
+    first = image_b(world)[0]
+    lost = [first, first + codes.BLOCK_BYTES]
+    program = world.board.flash.program
+
+    def forgetful(offset, data):
+        if offset in lost:
+            lost.remove(offset)
+        else:
+            program(offset, data)
+
+    async def connect(identity, anchor):
+        return lambda on_message: TurnsClient(world.broker, on_message)
+
+    world.board.flash.program = forgetful
+    world.port.connect = connect
+    world.run(timeout_s=2)
+    assert (lost, world.reports()) == ([], [(codes.EVENT_STARTED, OK)])
+    assert world.is_reset

@@ -301,3 +301,36 @@ def test_a_mark_that_cannot_be_written_never_loops():
     loader, decision = board.boot()
     assert (decision.row, decision.slot) == (7, 0)
     assert faults_of(loader) == [(boot.TRY, codes.REASON_MARK_FAILED)]
+
+
+def with_a_rotten_update():
+    """Return a board that confirmed release 2 in slot B, where it rotted; release 1 in slot A is what boots."""
+    board = Board()
+    boots(board)
+    update(board)
+    board.boot()[0].confirm(1)
+    board.flip("image_b", 10)
+    assert boots(board) == (7, 0, codes.REASON_FALLBACK)
+    return board
+
+
+def test_the_recovery_agent_takes_no_slot_that_is_the_only_one_to_boot():
+    """Not where the ratchet names the other one, and not where a cut tore the other one's page."""
+    board = with_a_rotten_update()
+    assert board.boot()[0].target(codes.RUNNING_RECOVERY).name == codes.RUNNING_B
+    board.storage.slots[1].withdraw()
+    board.storage.slots[1].page.program(0, b"torn")
+    loader = board.boot()[0]
+    assert loader.has_bootable()
+    assert loader.target(codes.RUNNING_RECOVERY).name == codes.RUNNING_B
+
+
+def test_a_page_that_does_not_erase_keeps_no_device_from_its_repair():
+    """Where nothing boots any more, the other slot is taken, whatever the ratchet names."""
+    board = Board()
+    boots(board)
+    board.storage.slots[1].page.program(0, b"stuck")
+    board.flip("image_a", 10)
+    loader, decision = board.boot()
+    assert decision.row == 8
+    assert loader.target(codes.RUNNING_RECOVERY).name == codes.RUNNING_A

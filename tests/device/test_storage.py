@@ -55,6 +55,18 @@ def test_region_has_bounds():
         assert refused(method, *arguments) == codes.REASON_FLASH_RANGE
 
 
+def test_a_sector_that_two_regions_share_is_not_erased():
+    """It is refused before anything is touched, also where the span itself is within the region."""
+    flash = MemoryFlash(2 * SECTOR)
+    flash.program(0, b"before" + bytes(26))
+    flash.program(2 * SECTOR - 32, b"behind" + bytes(26))
+    for start, size in ((32, SECTOR), (0, 2 * SECTOR - 32)):
+        before = bytes(flash.store)
+        area = Region(flash, start, size)
+        assert refused(area.erase, size - 32, 32) == codes.REASON_FLASH_RANGE
+        assert flash.store == before
+
+
 def test_region_programs_erased_bytes_only():
     """What is not erased is refused before anything is touched."""
     area = region()
