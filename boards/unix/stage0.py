@@ -38,7 +38,8 @@ def main(agent_path, flash_path, watchdog_fd):
         code = end.args[0] if end.args else 0
     except BaseException as error:
         sys.print_exception(error)
-    leave(code if isinstance(code, int) else 1)
+    finally:
+        leave(code if isinstance(code, int) else 1)
 
 
 def _start(agent_path, flash_path, watchdog_fd):

@@ -7,7 +7,8 @@ action is tried again after a pause that grows. Nothing is decided here that `of
 import asyncio
 import gc
 
-from pawl import boot, codes, health, lifecycle, messages, policy, topics
+from pawl import codes, health, lifecycle, policy, topics
+from pawl.checkin import CHECK_IN_S, CheckIn
 from pawl.compat import const
 from pawl.diary import Diary
 from pawl.errors import OfferError, PawlError, TransportError
@@ -19,9 +20,6 @@ from pawl.start import Start
 from pawl.suit_report import Subject
 from pawl.walk import AnchorTakenError, Walk
 
-_CHECK_IN_S = const(3600)
-_REPEAT_FIRST_S = const(4)
-_REPEAT_MAX_S = const(64)
 _VERIFY_DEADLINE_MS = const(120000)
 _VERIFY_LOOK_S = 0.05
 
@@ -35,7 +33,6 @@ class Agent:
         self.port = port
         self.loader = loader
         self.identity = loader.identity
-        self.boot_reason = decision.reason
         self.running = codes.RUNNING_RECOVERY if decision.slot is None else decision.slot
         self.boot_counter = boot_counter
         self.check_health = check_health
@@ -49,20 +46,9 @@ class Agent:
         self.link = Link(port, loader, self.walk)
         self.reporter = Reporter(port, loader, self.running, boot_counter, self.offers, self.diary)
         self.start = Start(self.clock)
-        self._repeat_s = _REPEAT_FIRST_S
-        self._has_told_boot = False
-        self.state = lifecycle.VERIFY if self._is_trial() else lifecycle.IDLE
+        self.check_in = CheckIn(self.reporter, self.walk, decision.reason)
+        self.state = lifecycle.VERIFY if loader.is_trial(self.running) else lifecycle.IDLE
         self._started_ms = port.ticks_ms()
-        self._checked_in_ms = self._started_ms
-
-    def _is_trial(self):
-        if self.running == codes.RUNNING_RECOVERY:
-            return False
-        return self.loader.candidates[self.running].slot.status().state == codes.SLOT_TRIAL
-
-    def _is_unwell(self):
-        """Return whether the recovery agent runs in place of an application that could boot (boot row 7)."""
-        return self.boot_reason == codes.REASON_UNWELL
 
     async def run(self):
         """Follow the table for ever."""
@@ -126,74 +112,33 @@ class Agent:
         if session is None:
             try:
                 session = await self.link.open()
-                await self._check_in(session)
+                await self.check_in.begin(session, self.refusals)
             except MemoryError:
                 # A session that is left half open would be taken for one that is checked in; and the next try has to wait.
                 gc.collect()
                 raise TransportError(codes.REASON_OUT_OF_MEMORY, "no room for a check-in")
         return session
 
-    async def _check_in(self, session):
-        """Tell what the boot found, once, and of a walk; then open a nonce and say hello: an offer answers what was told."""
-        self.walk.check_in()
-        await self.walk.follow(session)
-        if not self._has_told_boot:
-            await self._tell_boot(session)
-            self._has_told_boot = True
-        await self._tell_walk(session)
-        self.walk.must_ask = False
-        self.offers.open(self.port.random(messages.NONCE_BYTES))
-        self._checked_in_ms = self.port.ticks_ms()
-        self._repeat_s = _REPEAT_FIRST_S
-        await self._say_hello(session)
-        if not self._is_unwell():
-            self.boot_counter.note_well()
-
-    async def _say_hello(self, session):
-        await self.reporter.say_hello(session, self.refusals)
-
-    async def _tell_boot(self, session):
-        for fault in self.loader.faults:
-            event = codes.EVENT_REVERTED if fault.action == boot.FAIL else codes.EVENT_FAILED
-            await self.reporter.report(session, event, fault.reason, fault.subject)
-        for reason in self.loader.notices:
-            await self.reporter.report(session, codes.EVENT_NOTICED, reason)
-        if not self._is_trial():
-            await self.reporter.report(
-                session, codes.EVENT_STARTED, self.boot_reason, self._running_subject()
-            )
-
-    async def _tell_walk(self, session):
-        if self.walk.is_news:
-            self.diary.keep(codes.REASON_ANCHOR_ACCEPTED)
-            await self.reporter.report(session, codes.EVENT_NOTICED, codes.REASON_ANCHOR_ACCEPTED)
-            self.walk.is_news = False
-
-    def _running_subject(self):
-        if self.running == codes.RUNNING_RECOVERY:
-            return None
-        return self.loader.candidates[self.running].subject()
-
     async def _idle(self):
         if self.link.session is None and self._is_turn_over() and self._has_recovered():
             return lifecycle.RECOVERED  # also where there is no network
         session = await self._online()
         await self.walk.follow(session)
-        await self._tell_walk(session)
+        await self.check_in.tell_walk(session)
         if self.walk.must_ask:
-            await self._check_in(session)
+            await self.check_in.begin(session, self.refusals)
         if not (self.offers.is_answered() and self.offers.is_job_open):
-            raw = await session.next_offer(self._patience_s())
+            raw = await session.next_offer(self.check_in.patience_s())
             if raw is not None:
                 self._take(raw)
             elif session.anchor is None:
-                await self._ask_again(session)
+                await self.check_in.repeat(session, self.refusals)
         elif self.start.left_s(self.offers):
-            raw = await session.next_offer(min(self.start.left_s(self.offers), self._patience_s()))
+            raw = await session.next_offer(min(self.start.left_s(self.offers), self.check_in.patience_s()))
             if raw is not None:
                 self._take(raw)
-            elif self.start.is_backing_off() and self._patience_s() == 1:
-                await self._check_in(session)
+            elif self.start.is_backing_off() and self.check_in.patience_s() == 1:
+                await self.check_in.begin(session, self.refusals)
         await self.reporter.tell_checked(session)
         if self.offers.is_job_open and not self.start.left_s(self.offers):
             return lifecycle.OFFERED
@@ -202,7 +147,7 @@ class Agent:
     def _has_recovered(self):
         """An answer that opens no job, or an hour, ends the recovery agent's turn: the application gets its next chance."""
         has_answer = self.offers.is_answered() and not self.offers.is_job_open
-        if not self._is_unwell() or not (has_answer or self._is_turn_over()):
+        if not self.check_in.is_unwell() or not (has_answer or self._is_turn_over()):
             return False
         if not self.loader.has_bootable():
             return False  # a walk took what allowed it: only an install helps
@@ -210,14 +155,7 @@ class Agent:
         return True
 
     def _is_turn_over(self):
-        return self.port.ticks_diff(self.port.ticks_ms(), self._started_ms) > 1000 * _CHECK_IN_S
-
-    def _patience_s(self):
-        """Return how long to wait for an offer: an unanswered hello is repeated, an answered one is made anew."""
-        if not self.offers.is_answered():
-            return self._repeat_s
-        past_s = self.port.ticks_diff(self.port.ticks_ms(), self._checked_in_ms) // 1000
-        return max(1, _CHECK_IN_S - past_s)
+        return self.port.ticks_diff(self.port.ticks_ms(), self._started_ms) > 1000 * CHECK_IN_S
 
     def _take(self, raw):
         """Follow an offer, or count why not: then the one before it still stands."""
@@ -239,15 +177,6 @@ class Agent:
         if reason:
             self.walk.is_behind = self.walk.is_behind or reason == codes.REASON_ANCHOR_BEHIND
             self._count(reason)
-
-    async def _ask_again(self, session):
-        """Repeat an unanswered hello under its nonce; after an answered one, or an hour, it is time for a check-in."""
-        past_s = self.port.ticks_diff(self.port.ticks_ms(), self._checked_in_ms) // 1000
-        if self.offers.is_answered() or past_s >= _CHECK_IN_S:
-            await self._check_in(session)
-        else:
-            self._repeat_s = min(2 * self._repeat_s, _REPEAT_MAX_S)
-            await self._say_hello(session)
 
     def _count(self, reason, digest=None):
         self.refusals[reason] = self.refusals.get(reason, 0) + 1
@@ -326,7 +255,9 @@ class Agent:
             await self.walk.follow(self.link.session)
         self.loader.confirm(self.running)
         session = await self._online()
-        await self.reporter.report(session, codes.EVENT_INSTALLED, codes.REASON_OK, self._running_subject())
+        await self.reporter.report(
+            session, codes.EVENT_INSTALLED, codes.REASON_OK, self.reporter.running_subject()
+        )
         return lifecycle.CONFIRMED
 
     async def _fail(self):

@@ -183,6 +183,12 @@ class Bootloader:
             return (self.anchor.version, self.anchor.digest)
         return named
 
+    def is_trial(self, running):
+        """Return whether what runs is on trial."""
+        if running == codes.RUNNING_RECOVERY:
+            return False
+        return self.candidates[running].slot.status().state == codes.SLOT_TRIAL
+
     def has_bootable(self):
         """Return whether a confirmed slot would boot (row 7)."""
         return bool(self._bootable())

@@ -28,6 +28,12 @@ class Reporter:
     def _up(self, kind):
         return topics.up(self.identity.partition, self.identity.device, kind)
 
+    def running_subject(self):
+        """Return what reports call the release that runs, or None for the agent alone."""
+        if self.running == codes.RUNNING_RECOVERY:
+            return None
+        return self.loader.candidates[self.running].subject()
+
     async def say_hello(self, session, refusals):
         """Publish a hello under the open nonce; `refusals` counts reasons since reset."""
         await session.client.publish(self._up("hello"), messages.write_hello(self._hello(refusals)))

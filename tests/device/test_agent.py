@@ -474,10 +474,10 @@ def test_an_unanswered_hello_is_repeated_with_its_nonce():
 
     async def walk():
         session = await made._online()
-        await made._ask_again(session)
+        await made.check_in.repeat(session, made.refusals)
         await world.answer(world.hello)
         made.offers.accept(await session.next_offer(1))
-        await made._ask_again(session)
+        await made.check_in.repeat(session, made.refusals)
 
     simulator.asyncio.run(walk())
     first, second, third = world.nonces

@@ -126,7 +126,7 @@ def test_t03_a_nonce_closes_after_a_day():
         made._take(await session.next_offer(1))
         assert made.refusals == {codes.REASON_OFFER_NONCE: 1}
         world.broker.on_hello = world.note
-        await made._ask_again(session)
+        await made.check_in.repeat(session, made.refusals)
 
     simulator.asyncio.run(walk())
     assert world.nonces[0] != world.nonces[1]
