@@ -69,6 +69,7 @@ class NorFlash:
         self.program_bytes = geometry.unit_bytes
         self.erased = geometry.erased
         self.store = bytearray(bytes([self.erased]) * plan.size)
+        self._readable = memoryview(self.store).toreadonly()
         self.used = bytearray(plan.size // geometry.unit_bytes)
         self.operating: Callable[[Operation], None] = nothing
         self.erases: Counter[int] = Counter()
@@ -82,6 +83,8 @@ class NorFlash:
 
     def save(self) -> State:
         """Return what is kept; what flickers counts as what it was."""
+        if not self._flickers:
+            return State(bytes(self.store), bytes(self.used))
         store = bytearray(self.store)
         for flicker in self._flickers:
             store[flicker.offset : flicker.offset + len(flicker.before)] = flicker.before
@@ -107,7 +110,7 @@ class NorFlash:
         for flicker in self._flickers:
             if flicker.offset < offset + size and offset < flicker.offset + len(flicker.before):
                 self._shake(flicker)
-        return memoryview(self.store)[offset : offset + size].toreadonly()
+        return self._readable[offset : offset + size]
 
     def _shake(self, flicker: Flicker) -> None:
         self._reads += 1

@@ -18,6 +18,7 @@ CELL_BYTES = const(64)
 DETAIL_MAX_BYTES = const(40)
 _CHECK_BYTES = const(8)
 _BODY_BYTES = const(56)
+_ARRAY = const(4)  # the major type that every entry begins with
 _NUMBER_MAX = const(0xFFFFFFFF)
 _CODE_MAX = const(0xFFFF)
 _MAGIC = b"PWLG"
@@ -72,7 +73,8 @@ class Log:
         return range(start, start + self.half_bytes, CELL_BYTES)
 
     def _read(self, offset):
-        return _decode(bytes(self.region.view(offset, CELL_BYTES)))
+        raw = self.region.view(offset, CELL_BYTES)
+        return _decode(bytes(raw)) if raw[0] >> 5 == _ARRAY else None
 
     def _newer_half(self):
         """Return the half with the newest entry: boots and uptimes only rise."""
