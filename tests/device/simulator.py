@@ -165,11 +165,10 @@ async def run_for(living, timeout_s):
         return
     task = asyncio.create_task(living)
     await asyncio.wait([task], timeout=timeout_s)
-    is_over = not task.done()
     while not task.done():
         task.cancel()
         await asyncio.sleep(0)
-    if not is_over:
+    if not task.cancelled():
         await task
 
 
