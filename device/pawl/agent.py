@@ -112,7 +112,7 @@ class Agent:
         if session is None:
             try:
                 session = await self.link.open()
-                await self.check_in.begin(session, self.refusals)
+                await self.check_in.open(session, self.refusals)
             except MemoryError:
                 # A session that is left half open would be taken for one that is checked in; and the next try has to wait.
                 gc.collect()
@@ -126,7 +126,7 @@ class Agent:
         await self.walk.follow(session)
         await self.check_in.tell_walk(session)
         if self.walk.must_ask:
-            await self.check_in.begin(session, self.refusals)
+            await self.check_in.open(session, self.refusals)
         if not (self.offers.is_answered() and self.offers.is_job_open):
             raw = await session.next_offer(self.check_in.patience_s())
             if raw is not None:
@@ -138,7 +138,7 @@ class Agent:
             if raw is not None:
                 self._take(raw)
             elif self.start.is_backing_off() and self.check_in.patience_s() == 1:
-                await self.check_in.begin(session, self.refusals)
+                await self.check_in.open(session, self.refusals)
         await self.reporter.tell_checked(session)
         if self.offers.is_job_open and not self.start.left_s(self.offers):
             return lifecycle.OFFERED

@@ -29,7 +29,7 @@ class CheckIn:
         """Return whether the recovery agent runs in place of an application that could boot (boot row 7)."""
         return self.boot_reason == codes.REASON_UNWELL
 
-    async def begin(self, session, refusals):
+    async def open(self, session, refusals):
         """Follow the walk, tell what is new, open a nonce and say hello; `refusals` counts reasons since reset."""
         self.walk.check_in()
         await self.walk.follow(session)
@@ -48,7 +48,7 @@ class CheckIn:
     async def repeat(self, session, refusals):
         """Repeat an unanswered hello under its nonce; after an answered one, or an hour, it is time for a new check-in."""
         if self.offers.is_answered() or self._past_s() >= CHECK_IN_S:
-            await self.begin(session, refusals)
+            await self.open(session, refusals)
         else:
             self._repeat_s = min(2 * self._repeat_s, _REPEAT_MAX_S)
             await self.reporter.say_hello(session, refusals)

@@ -8,7 +8,7 @@ import pytest
 from support import new_clock
 from target import Target, TargetBoard
 
-from pawl import agent, codes, installer, policy
+from pawl import codes, installer, messages, policy
 
 DEVICE = Path(__file__).resolve().parents[2] / "device" / "pawl"
 
@@ -182,7 +182,7 @@ def test_t50_the_policy_is_asked_again_before_pending(attack):
         loader, _ = target.board.boot()
         raw = target.broker.retained[target.topics_of(digest)[0]]
         job = installer.Job(
-            loader, codes.RUNNING_A, agent.messages.Offer(*[None] * 6, digest, 1, None), raw, new_clock()
+            loader, codes.RUNNING_A, messages.Offer(*[None] * 6, digest, 1, None), raw, new_clock()
         )
         assert job.decide(has_offer=True).action == policy.INSTALL
         job.take_slot()

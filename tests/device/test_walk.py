@@ -178,7 +178,7 @@ def test_junk_costs_one_judgement_until_the_next_check_in():
         assert session.anchor is None
         assert judged == [b"junk 0"]
         assert topic not in world.broker.subscribed
-        await made.check_in.begin(session, made.refusals)
+        await made.check_in.open(session, made.refusals)
 
     simulator.asyncio.run(walk())
     assert judged == [b"junk 0", factory.anchor_of(2)]
