@@ -114,6 +114,8 @@ class Life:
         assert loader.storage.quarantine().stored(  # noqa: S101
             self.rig.supply.releases[name].digest, loader.storage.slots
         ), "never tried"
+        # The quarantine keeps the newest eight: older failures are known no more.
+        self._witness.memory = self._witness.memory._replace(failed=frozenset())
 
     def boot(self) -> None:
         """Count a boot that does well."""

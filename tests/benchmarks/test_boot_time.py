@@ -5,7 +5,7 @@ from pawl_tools import toolchain
 
 
 def test_boots_of_real_devices_tell_what_they_cost(monkeypatch):
-    """Every row is there for one slot and for both; all image bytes are hashed, and beside what the same process did bare."""
+    """Every row is there for one slot and for both, beside what the same process did bare."""
     monkeypatch.setattr(boot_time, "_SIZES_KB", (20,))
     monkeypatch.setattr(boot_time, "_BOOTS", 2)
     figures = boot_time.measure(toolchain.find())
@@ -15,7 +15,8 @@ def test_boots_of_real_devices_tell_what_they_cost(monkeypatch):
         for part in ("hashed", "each 100 KB", "all the rest", "whole")
     ]
     assert all(figure.value > 0 and figure.reference_value > 0 for figure in figures)
-    assert all(figure.ratio >= 1 and figure.ratio.is_integer() for figure in figures if figure.unit == "KB")
+    # Each slot's image is judged, and the one that boots is judged again.
+    assert [figure.ratio for figure in figures if figure.unit == "KB"] == [2, 1.5]
 
 
 def test_figures_are_per_100_kb_beside_the_bare_parts():

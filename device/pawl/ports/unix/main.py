@@ -50,8 +50,9 @@ def run(flash_path, mapped, watchdog_file):
     decision = loader.settle(counter.is_unwell())
     gc.collect()
     running = codes.RUNNING_RECOVERY if decision.slot is None else decision.slot
+    proven = NOTHING if decision.action == boot.RECOVER else prove(storage, decision, verify)
     port.log("boot %d row %d slot %s" % (counter.value, decision.row, "AB-"[running]))
-    load = _mount(NOTHING if decision.action == boot.RECOVER else prove(storage, decision, verify))
+    load = _mount(proven)
     gc.collect()
     asyncio.run(_main(port, watchdog, loader, decision, counter, load))
 
