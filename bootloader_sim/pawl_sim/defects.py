@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 
 from pawl.slots import UNIT_BYTES
-from pawl_sim.flash import NorFlash, State
+from pawl_sim.flash import NorFlash
 from pawl_sim.geometry import HALVES, IMAGES, WHOLE, Plan
 
 SECTOR_KINDS = ("worn", "half")
@@ -53,16 +53,10 @@ class Defect:
         if self.kind == "dead":
             flash.dead.add(at // flash.program_bytes)
         elif self.kind == "flip":
-            self._flip(flash, at)
+            flash.flip(at, 1 << (self.bit or 0))
         else:
             (flash.stuck if self.kind == "stuck0" else flash.held)[at] = 1 << (self.bit or 0)
             flash.load(flash.save())
-
-    def _flip(self, flash: NorFlash, at: int) -> None:
-        state = flash.save()
-        store = bytearray(state.store)
-        store[at] ^= 1 << (self.bit or 0)
-        flash.load(State(bytes(store), state.used, state.flickers))
 
 
 def parse(text: str) -> Defect:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from pawl import codes
+from pawl import codes, records
 from pawl.journal import Journal
 from pawl_sim.flash import State
 from pawl_sim.rig import Rig, remember
@@ -61,20 +61,11 @@ def _full(name: str, magic: bytes, cell_bytes: int) -> Step:
         journal = Journal(rig.storage().regions[name], magic, cell_bytes)
         bodies = list(journal.bodies())
         half = journal.region.size // 2
-        for offset in [*range(0, half, cell_bytes), *range(half, 2 * half, cell_bytes)]:
+        for offset in range(0, 2 * half, cell_bytes):
             if journal.region.is_erased(offset, cell_bytes):
-                journal.region.program(
-                    offset, bytes(_cell(magic, bodies[-1] if offset < half else bodies[0]))
-                )
+                records.write(journal.region, offset, magic, bodies[-1] if offset < half else bodies[0])
 
     return fill
-
-
-def _cell(magic: bytes, body: bytes) -> bytes:
-    from pawl.compat import sha256  # noqa: PLC0415
-
-    raw = magic + len(body).to_bytes(4) + body
-    return bytes(raw + sha256(raw))
 
 
 def _full_log(rig: Rig) -> None:
@@ -88,11 +79,8 @@ def _flip(region: str, *places: int) -> Step:
 
     def flip(rig: Rig) -> None:
         start = rig.plan.regions[region][0]
-        state = rig.flash.save()
-        store = bytearray(state.store)
         for at in places:
-            store[start + at] ^= 4
-        rig.flash.load(State(bytes(store), state.used))
+            rig.flash.flip(start + at, 4)
 
     return flip
 

@@ -244,9 +244,8 @@ class Bootloader:
                 self.confirm(decision.slot)
         except StorageError:
             if decision.action == boot.TRY and candidate.slot.status().trials > candidate.status.trials:
-                return (
-                    False  # no unit kept the mark; those that it tore are trials used up: asked again (row 3)
-                )
+                # No unit kept the mark; those that it tore are trials used up: asked again (row 3).
+                return False
             self._stuck.add(decision.slot)
             self.faults.append(Fault(decision.action, codes.REASON_MARK_FAILED, candidate.subject()))
             if decision.action == boot.TRY:
