@@ -1,0 +1,66 @@
+"""The memory map of virt_rv32: firmware, tools, QEMU's arguments and Renode's platform follow it or are checked against it.
+
+Offsets in REGIONS count from FLASH_ADDRESS. Every region has sectors of its own: 256 KiB is what this flash erases.
+"""
+
+NAME = "virt_rv32"
+
+# Data flash: CFI NOR, pflash unit 1; two 16-bit chips side by side, so commands go to both.
+FLASH_ADDRESS = 0x22000000
+FLASH_BYTES = 0x2000000
+ERASE_BYTES = 0x40000
+PROGRAM_BYTES = 32
+ERASED = 0xFF
+
+# Firmware: pflash unit 0, copied into RAM by its own first instructions.
+FIRMWARE_ADDRESS = 0x20000000
+FIRMWARE_BYTES = 0x2000000
+
+RAM_ADDRESS = 0x80000000
+RAM_BYTES = 0x1000000
+HEAP_BYTES = 0x40000
+PARAMETERS_ADDRESS = 0x80FFF000  # the last page of RAM: heap size and entropy, from the emulator
+
+CLINT_ADDRESS = 0x2000000
+PLIC_ADDRESS = 0xC000000
+RESET_ADDRESS = 0x100000  # SiFive test device
+CONSOLE_ADDRESS = 0x10000000
+CONSOLE_INTERRUPT = 10
+PCI_CONFIG_ADDRESS = 0x30000000  # QEMU: the line is a pci-serial, placed at LINE_ADDRESS_PCI
+LINE_ADDRESS_PCI = 0x40000000
+LINE_ADDRESS = 0x10001000  # Renode: the line is a second NS16550
+LINE_INTERRUPT = 11
+
+
+def _sectors(first, counts):
+    """Return {name: (start, size)} of regions that follow one another, from (name, number of sectors)."""
+    regions = {}
+    for name, count in counts:
+        regions[name] = (first * ERASE_BYTES, count * ERASE_BYTES)
+        first += count
+    return regions
+
+
+REGIONS = _sectors(
+    0,
+    (
+        ("identity_a", 1),
+        ("identity_b", 1),
+        ("anchor_a", 1),
+        ("anchor_b", 1),
+        ("ratchet", 2),
+        ("boots", 2),
+        ("quarantine", 2),
+        ("clock", 2),
+        ("log", 2),
+        ("page_a", 1),
+        ("envelope_a", 1),
+        ("page_b", 1),
+        ("envelope_b", 1),
+        ("image_a", 16),
+        ("image_b", 16),
+        ("data_a", 4),
+        ("data_b", 4),
+        ("staging", 4),
+    ),
+)
