@@ -16,12 +16,11 @@ from pawl.errors import ManifestError
 from pawl.flash import MemoryFlash
 from pawl.manifest import Manifest
 from pawl.names import reason_name
-from pawl.ports.unix import layout
 from pawl.resolution import Image
 from pawl.slots import Slot
 from pawl.storage import Storage
 from pawl_server.judges import DisagreementError, Judges
-from pawl_tools import pki
+from pawl_tools import layouts, pki
 from pawl_tools.errors import ToolError
 from pawl_tools.new_folder import new_folder
 from pawl_tools.read_back import alarm, judges_of
@@ -58,8 +57,18 @@ def plan_for(release: bytes, *, device: str, host: str, port: int) -> DevicePlan
     return DevicePlan(device=device, vendor=vendor, device_class=device_class, host=host, port=port)
 
 
-def provision(folder: Path, plan: DevicePlan, anchor_file: bytes, release: bytes, ca: pki.Identity) -> None:
+def provision(  # noqa: PLR0913 (who it is, and the four that make it so)
+    folder: Path,
+    plan: DevicePlan,
+    anchor_file: bytes,
+    release: bytes,
+    ca: pki.Identity,
+    *,
+    layout: layouts.Layout | None = None,
+) -> None:
     """Write `flash.bin` and `enrolment.json` of a new device into a new folder, both or nothing.
+
+    `layout` is the board's, the unix board's by default.
 
     The factory release must be accepted by both judges of releases; a case about which they differ is kept beside the folder.
     """
@@ -80,7 +89,7 @@ def provision(folder: Path, plan: DevicePlan, anchor_file: bytes, release: bytes
         "floor": {codes.IMAGE_APP: factory.manifest.sequence_number},
         "anchor_port": plan.anchor_port or plan.port + 1,
     }
-    image = flash_image(values, factory)
+    image = flash_image(values, factory, layout or layouts.load(layouts.UNIX))
     with new_folder(folder, "a device is provisioned once") as partial:
         pki.write_private(partial / "flash.bin", image)
         (partial / "enrolment.json").write_text(json.dumps(_enrolment(plan, report_key), indent=2) + "\n")
@@ -99,8 +108,8 @@ def factory_release(raw: bytes, judges: Judges) -> bundle.Bundle:
     return factory
 
 
-def flash_image(values: dict[str, object], factory: bundle.Bundle) -> bytes:
-    """Return the content of a device's flash: the factory release is in slot A, confirmed."""
+def flash_image(values: dict[str, object], factory: bundle.Bundle, layout: layouts.Layout) -> bytes:
+    """Return the content of a device's whole flash by its board's layout: the factory release is in slot A, confirmed."""
     flash = MemoryFlash(layout.FLASH_BYTES, layout.ERASE_BYTES, layout.PROGRAM_BYTES)
     storage = Storage(flash, layout.REGIONS)
     storage.provision(values, values["anchor_file"])

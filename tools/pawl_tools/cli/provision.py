@@ -11,6 +11,7 @@ from pawl_tools.cli import files
 from pawl_tools.errors import ToolError
 
 if TYPE_CHECKING:
+    from pawl_tools.layouts import Layout
     from pawl_tools.pki import Identity
 
 COUNT_MAX = 10_000
@@ -29,11 +30,12 @@ def provision(
     devices: Annotated[Path | None, typer.Option(help="File of device ids, one a line")] = None,
     count: Annotated[int | None, typer.Option(help="How many devices, numbered from 1")] = None,
     prefix: Annotated[str, typer.Option(help="What their ids begin with, for --count")] = "device-",
+    board: Annotated[str, typer.Option(help="The board that they are")] = "unix",
     *,
     json: files.Json = False,
 ) -> None:
     """Make devices: flash images with identity, trust anchor and factory release, each whole or not at all."""
-    from pawl_tools import pki
+    from pawl_tools import layouts, pki
 
     ids = _ids(device, devices, count, prefix)
     maker = _Maker(
@@ -41,6 +43,7 @@ def provision(
         files.read(trust),
         files.read(release),
         pki.load_authority(ca / "ca.crt", ca / "ca.key"),
+        layouts.load(board),
     )
     if device is not None:
         maker.make(folder, device)
@@ -58,18 +61,26 @@ def provision(
 class _Maker:
     """What all devices of one call have in common."""
 
-    def __init__(self, address: tuple[str, int], anchor_file: bytes, release: bytes, ca: "Identity") -> None:
+    def __init__(
+        self,
+        address: tuple[str, int],
+        anchor_file: bytes,
+        release: bytes,
+        ca: "Identity",
+        layout: "Layout",
+    ) -> None:
         self._host, self._port = address
         self._anchor_file = anchor_file
         self._release = release
         self._ca = ca
+        self._layout = layout
 
     def make(self, folder: Path, device: str) -> None:
         """Make one device."""
         from pawl_tools import provision as provisioning
 
         plan = provisioning.plan_for(self._release, device=device, host=self._host, port=self._port)
-        provisioning.provision(folder, plan, self._anchor_file, self._release, self._ca)
+        provisioning.provision(folder, plan, self._anchor_file, self._release, self._ca, layout=self._layout)
 
     def make_all(self, folder: Path, ids: list[str]) -> list[str]:
         """Make devices, say which could not be made, and return those that could."""

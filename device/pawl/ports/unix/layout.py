@@ -2,8 +2,11 @@
 
 from pawl.compat import const
 
+NAME = "unix"
+
 ERASE_BYTES = const(4096)
 PROGRAM_BYTES = const(32)
+ERASED = const(0xFF)
 RESET_EXIT_CODE = const(75)  # what the launcher takes for a reset
 FLASH_BYTES = const(0x160000)
 
