@@ -19,6 +19,7 @@ FIRMWARE_BYTES = 0x2000000
 RAM_ADDRESS = 0x80000000
 RAM_BYTES = 0x1000000
 HEAP_BYTES = 0x40000
+KEPT_ADDRESS = 0x80FFE000  # a page that warm resets leave alone: reset cause, state of the random generator
 PARAMETERS_ADDRESS = 0x80FFF000  # the last page of RAM: heap size and entropy, from the emulator
 
 CLINT_ADDRESS = 0x2000000
@@ -26,10 +27,16 @@ PLIC_ADDRESS = 0xC000000
 RESET_ADDRESS = 0x100000  # SiFive test device
 CONSOLE_ADDRESS = 0x10000000
 CONSOLE_INTERRUPT = 10
-PCI_CONFIG_ADDRESS = 0x30000000  # QEMU: the line is a pci-serial, placed at LINE_ADDRESS_PCI
-LINE_ADDRESS_PCI = 0x40000000
-LINE_ADDRESS = 0x10001000  # Renode: the line is a second NS16550
+# The line on QEMU is a pci-serial, whose registers are I/O ports: firmware places them in the window.
+PCI_CONFIG_ADDRESS = 0x30000000
+PCI_IO_ADDRESS = 0x3000000
+PCI_INTERRUPT = 32  # pin A of device 0; the next device's is one more, four in a circle
+LINE_ADDRESS_PCI = 0x3001000
+LINE_ADDRESS = 0x10001000  # the line on Renode: a second NS16550
 LINE_INTERRUPT = 11
+
+TIMER_HZ = 10000000
+WATCHDOG_S = 30
 
 
 def _sectors(first, counts):

@@ -1,0 +1,1 @@
+// Names that C code needs beside those that the build collects: none.

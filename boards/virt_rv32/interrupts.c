@@ -1,0 +1,81 @@
+// What a trap was for: the timer, the line through the PLIC, or a fault, which is printed and ends in a reset.
+// SPDX-License-Identifier: Apache-2.0
+
+#include "firmware/board.h"
+#include "hardware.h"
+
+#define CAUSE_TIMER (0x80000007)
+#define CAUSE_EXTERNAL (0x8000000b)
+#define MIE_EXTERNAL (1 << 11)
+
+#define PLIC_PRIORITY(source) (LAYOUT_PLIC_ADDRESS + 4 * (source))
+#define PLIC_ENABLE(source) (LAYOUT_PLIC_ADDRESS + 0x2000 + (source) / 32 * 4)
+#define PLIC_THRESHOLD (LAYOUT_PLIC_ADDRESS + 0x200000)
+#define PLIC_CLAIM (LAYOUT_PLIC_ADDRESS + 0x200004)
+
+static unsigned line_source;
+
+void handle_trap(uint32_t cause, const uint32_t *registers);
+
+void interrupts_start(unsigned source) {
+    line_source = source;
+    *reg32(PLIC_PRIORITY(source)) = 1;
+    *reg32(PLIC_ENABLE(source)) = 1u << source % 32;
+    *reg32(PLIC_THRESHOLD) = 0;
+    __asm volatile ("csrs mie, %0" : : "r" (MIE_EXTERNAL));
+    interrupts_restore(true);
+}
+
+// A source that isn't claimed stays pending, and the processor would never sleep.
+static void external_interrupt(void) {
+    uint32_t source;
+    while ((source = *reg32(PLIC_CLAIM))) {
+        if (source == line_source) {
+            line_interrupt();
+        }
+        *reg32(PLIC_CLAIM) = source;
+    }
+}
+
+static void print_hex(const char *name, size_t name_length, uint32_t value) {
+    char digits[] = " 00000000";
+    for (int i = 8; i > 0; i--, value >>= 4) {
+        digits[i] = "0123456789abcdef"[value & 15];
+    }
+    board_console_write(name, name_length);
+    board_console_write(digits, 9);
+}
+
+#define READ_CSR(name) ({ uint32_t value; __asm volatile ("csrr %0, " #name : "=r" (value)); value; })
+
+static void fault(uint32_t cause, const uint32_t *registers) {
+    static const char names[] =
+        "   ra sp gp tp t0 t1 t2 s0 s1 a0 a1 a2 a3 a4 a5 a6 a7 s2 s3 s4 s5 s6 s7 s8 s9 s10s11t3 t4 t5 t6 ";
+    board_console_write("\r\nfirmware: fault,", 18);
+    print_hex(" mcause", 7, cause);
+    print_hex(" mepc", 5, READ_CSR(mepc));
+    print_hex(" mtval", 6, READ_CSR(mtval));
+    for (int i = 1; i < 32; i++) {
+        board_console_write(i % 8 == 1 ? "\r\n" : "  ", 2);
+        print_hex(names + 3 * i, 3, registers[i]);
+    }
+    board_console_write("\r\n", 2);
+    board_reset(RESET_CAUSE_WATCHDOG);
+}
+
+void handle_trap(uint32_t cause, const uint32_t *registers) {
+    if (cause == CAUSE_TIMER) {
+        timer_interrupt(READ_CSR(mepc));
+    } else if (cause == CAUSE_EXTERNAL) {
+        external_interrupt();
+    } else {
+        fault(cause, registers);
+    }
+}
+
+void board_start(void) {
+    reset_start();
+    ns16550_start(LAYOUT_CONSOLE_ADDRESS);
+    timer_start();
+    interrupts_start(line_start());
+}

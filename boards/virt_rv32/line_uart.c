@@ -1,0 +1,81 @@
+// The line: an NS16550, received by interrupt. What has no room in the ring stays in the FIFO, and the sender waits.
+// SPDX-License-Identifier: Apache-2.0
+
+#include "firmware/board.h"
+#include "firmware/line_ring.h"
+#include "hardware.h"
+#include "ns16550.h"
+
+static uintptr_t base;
+static uint8_t enabled; // what IER holds
+static volatile bool is_waiting_for_room;
+
+static void enable(uint8_t interrupts) {
+    enabled = interrupts;
+    *reg8(base + NS16550_IER) = interrupts;
+}
+
+static void receive(void) {
+    uint8_t status;
+    while ((status = *reg8(base + NS16550_LSR)) & LSR_RECEIVED) {
+        if (status & LSR_OVERRUN) {
+            line_ring.overruns++;
+        }
+        if (line_ring_is_full()) {
+            is_waiting_for_room = true;
+            enable(enabled & ~IER_RECEIVED);
+            return;
+        }
+        line_ring_put(*reg8(base + NS16550_DATA));
+    }
+}
+
+unsigned line_start(void) {
+    unsigned source = LAYOUT_LINE_INTERRUPT;
+    base = pci_serial(&source);
+    if (!base) {
+        base = LAYOUT_LINE_ADDRESS;
+    }
+    ns16550_start(base);
+    enable(IER_RECEIVED);
+    return source;
+}
+
+void line_interrupt(void) {
+    receive();
+    if ((enabled & IER_SENT) && (*reg8(base + NS16550_LSR) & LSR_SENT)) {
+        enable(enabled & ~IER_SENT);
+    }
+    timer_event();
+}
+
+void board_line_resume(void) {
+    if (!is_waiting_for_room) {
+        return;
+    }
+    bool were_on = interrupts_off();
+    is_waiting_for_room = false;
+    enable(enabled | IER_RECEIVED);
+    receive();
+    interrupts_restore(were_on);
+}
+
+size_t board_line_write(const uint8_t *data, size_t length) {
+    size_t taken = 0;
+    while (taken < length && (*reg8(base + NS16550_LSR) & LSR_SENT)) {
+        for (int room = NS16550_FIFO_BYTES; room && taken < length; room--) {
+            *reg8(base + NS16550_DATA) = data[taken++];
+        }
+    }
+    return taken;
+}
+
+bool board_line_is_writable(void) {
+    if (*reg8(base + NS16550_LSR) & LSR_SENT) {
+        return true;
+    }
+    bool were_on = interrupts_off();
+    enable(enabled | IER_SENT);
+    interrupts_restore(were_on);
+    return false;
+}
