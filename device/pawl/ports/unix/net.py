@@ -4,10 +4,10 @@ import asyncio
 
 
 async def open_stream(context, host, port, server_name):
-    """Return an asyncio stream over a TLS socket on its way to a server; `server_name` is None only in anchor sessions.
+    """Return (asyncio stream over a TLS socket on its way to a server, None); `server_name` is None in anchor sessions only.
 
     The name is looked up by the system, which blocks and isn't bounded by any time.
     """
     opening = asyncio.open_connection(host, port, context, server_name)  # pyright: ignore[reportCallIssue] (the stubs' is old)
     stream, _ = await opening
-    return stream
+    return stream, None

@@ -4,15 +4,18 @@ import os
 import sys
 
 from pawl import line
+from pawl.compat import const
 from pawl.ports.board import Board
 from pawl.ports.unix import layout, net
+
+_PACKET_MAX_BYTES = const(20480)
 
 
 class Port(Board):
     """The unix board. `watchdog` is the file that feeding writes to. mbedTLS goes by the system's clock."""
 
     def __init__(self, watchdog):
-        super().__init__(os.urandom, _open_stream)
+        super().__init__(os.urandom, _open_stream, _PACKET_MAX_BYTES)
         self.watchdog = watchdog
 
     def reset(self):
