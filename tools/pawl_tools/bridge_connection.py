@@ -43,8 +43,8 @@ class Bucket:
         """Return at once, and let the next one wait until this one's share is there again."""
         if self._rate is None:
             return
-        while self._fill() <= 0:
-            await asyncio.sleep(-self._left / self._rate + 0.001)
+        if (left := self._fill()) <= 0:
+            await asyncio.sleep(-left / self._rate)
         self._left -= amount
 
     def try_take(self) -> bool:
@@ -180,11 +180,11 @@ class Connection:
         try:
             server = await dial(address)
         except OSError:
-            return line.UNREACHABLE
+            return int(line.UNREACHABLE)
         with server:
             self._outbox.put(self.end.opened())
             await first_of(self._up(server), self._down(server))
-        return line.ENDED
+        return int(line.ENDED)
 
     async def _up(self, server: socket.socket) -> None:
         """Carry what the device sends; credit is given back when the server's socket has taken it."""
