@@ -7,8 +7,9 @@ Nothing here is trusted or secret: the check value finds noise on a wire, TLS fi
 
 Numbers are big endian, a payload has at most PAYLOAD_MAX bytes. A board chooses the connection's number with OPEN, another
 one than before; a frame of another connection is answered by CLOSE `unknown`. Each side counts its frames of a connection
-from 0, modulo 256: a gap ends the connection. DATA is sent against credit only, in bytes of whole frames, so that the
-other side always has room for it; OPEN and OPENED give the first credit, CREDIT gives more.
+from 0, modulo 256: a gap ends the connection, and so does DATA beyond the credit. DATA is sent against credit only, in
+bytes of whole frames, so that the other side always has room for it; OPEN and OPENED give the first credit, CREDIT gives
+more. A CLOSE is never answered.
 """
 
 import binascii
@@ -43,9 +44,9 @@ ANCHORS = const(2)
 # Reasons of CLOSE.
 ENDED = const(0)  # the other side of the connection closed it
 UNREACHABLE = const(1)  # the bridge can't reach the server
-LOST = const(2)  # a frame is missing
+LOST = const(2)  # a frame is missing, or makes no sense here
 UNKNOWN = const(3)  # no such connection
-REFUSED = const(4)  # against the bridge's limits, or a frame that makes no sense
+REFUSED = const(4)  # an OPEN against the bridge's limits, or to nowhere
 REASON_NAMES = ("ended", "unreachable", "lost", "unknown", "refused")
 
 
@@ -107,9 +108,15 @@ class Frames:
         return self._held > self._used
 
     def forget(self):
-        """Drop what is held."""
-        self.dropped += self._held - self._used
-        self._held = self._used = 0
+        """Give up the frame that has begun. A whole one behind it stays for `next`: its sender may wait for the answer."""
+        self._drop(self._used)
+        self._used = 0
+        self._skip()
+        while self._held >= 2 and not self._is_whole():
+            self._skip()
+        if self._held < 2:
+            self.dropped += self._held
+            self._held = 0
 
     def next(self):
         """Return (kind, connection, sequence, payload) of the next whole frame, or None: more bytes are needed."""
@@ -118,8 +125,7 @@ class Frames:
         while self._held >= 2:
             length = self._length()
             if length is None:
-                self.dropped += 1
-                self._drop(1)
+                self._skip()
                 continue
             if length > self._held:
                 return None
@@ -127,6 +133,19 @@ class Frames:
             view = self._view
             return view[2], view[3], view[4], view[_HEAD : length - _CHECK]
         return None
+
+    def _is_whole(self):
+        length = self._length()
+        return length is not None and length <= self._held
+
+    def _skip(self):
+        """Drop the first byte, and those behind it that begin no frame."""
+        count = 1
+        while count < self._held and self._view[count] != _MAGIC_0:
+            count += 1
+        count = min(count, self._held)
+        self.dropped += count
+        self._drop(count)
 
     def _length(self):
         """Return the length of the frame that begins here, more than is held if that can't be told yet, None if it's none."""
@@ -160,6 +179,7 @@ class End:
         self.connection = connection
         self.credit = 0  # bytes of DATA frames that may still be sent
         self._window = window
+        self._granted = 0  # bytes of DATA frames that may still come
         self._owed = 0
         self._next_out = 0
         self._next_in = 0
@@ -168,10 +188,12 @@ class End:
 
     def open(self, target):
         """Return the OPEN of a board."""
+        self._granted = self._window
         return self._frame(OPEN, bytes((target,)) + self._window.to_bytes(2, "big"))
 
     def opened(self):
         """Return the OPENED of the bridge."""
+        self._granted = self._window
         return self._frame(OPENED, self._window.to_bytes(2, "big"))
 
     def close(self, reason):
@@ -188,7 +210,7 @@ class End:
         return self._frame(DATA, payload)
 
     def accept(self, kind, sequence, payload) -> bool:
-        """Note a frame of this connection; False if one is missing before it, or it makes no sense: close with LOST."""
+        """Note a frame of this connection; False if one is missing before it, it makes no sense or wasn't granted: LOST."""
         if sequence != self._next_in:
             return False
         self._next_in = (sequence + 1) & 0xFF
@@ -196,7 +218,10 @@ class End:
             return len(payload) == 3 and self._grant(payload[1:])
         if kind in (OPENED, CREDIT):
             return len(payload) == 2 and self._grant(payload)
-        return kind == DATA or (kind == CLOSE and len(payload) == 1)
+        if kind == DATA:
+            self._granted -= OVERHEAD + len(payload)
+            return self._granted >= 0
+        return kind == CLOSE and len(payload) == 1
 
     def consumed(self, size):
         """Note that a DATA's payload of this size was used up; return a CREDIT, or None while it is too little to tell."""
@@ -204,6 +229,7 @@ class End:
         if self._owed < self._window // 2:
             return None
         owed, self._owed = self._owed, 0
+        self._granted += owed
         return self._frame(CREDIT, owed.to_bytes(2, "big"))
 
     def _grant(self, payload) -> bool:

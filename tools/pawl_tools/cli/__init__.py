@@ -6,6 +6,7 @@ import typer
 
 from pawl_tools.cli import (
     boot_table,
+    bridge,
     device,
     fleet,
     group,
@@ -41,6 +42,7 @@ app.command("verify")(release.verify)
 app.command("provision")(provision.provision)
 app.command("policy")(policy.policy)
 app.command("boot-table")(boot_table.boot_table)
+app.command("bridge")(bridge.bridge)
 app.command("demo")(device.demo)
 
 
