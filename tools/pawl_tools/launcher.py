@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from pawl.ports.unix.layout import FLASH_BYTES, RESET_EXIT_CODE
+from pawl.ports.unix.layout import RESET_EXIT_CODE
 from pawl_tools.errors import ToolError
 from pawl_tools.toolchain import Toolchain
 
@@ -41,11 +41,6 @@ class Device:
     ) -> None:
         if not (folder / "flash.bin").is_file():
             raise ToolError(f"{folder} has no flash.bin: `pawl provision` makes one")
-        if (folder / "flash.bin").stat().st_size != FLASH_BYTES:
-            raise ToolError(
-                f"{folder}/flash.bin is that of another board: only devices of the unix board run here; "
-                "`pawl device write` brings others into theirs"
-            )
         self.folder = folder
         self.heap = HEAP
         self.agent = agent

@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import hashlib
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import NoReturn
 
 from pawl import line
@@ -19,8 +20,6 @@ from pawl_tools import bridge_wire
 from pawl_tools.errors import ToolError
 from pawl_tools.layouts import Layout
 
-BLANK_WAIT_S = 10.0
-ANSWER_WAIT_S = 2.0
 SILENT_MAX = 5  # sendings without any answer
 ERASING_MAX = 150  # sendings of the first span, while the board erases
 ATTEMPTS = 3
@@ -30,16 +29,33 @@ Tell = Callable[[str], None]
 Frame = tuple[int, bytes]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patience:
+    """How long to wait for a board to say that it is blank, and for an answer until the frame is sent again."""
+
+    blank_s: float = 10.0
+    answer_s: float = 2.0
+
+
+PATIENT = Patience()
+
+
 class _StartedOverError(Exception):
     """The board is blank again, in the middle: its power was cut, or it waited for too long."""
 
 
-def provision(name: str, layout: Layout, make_image: Callable[[], bytes], tell: Tell) -> None:
+def provision(
+    name: str,
+    layout: Layout,
+    make_image: Callable[[], bytes],
+    tell: Tell,
+    patience: Patience = PATIENT,
+) -> None:
     """Write a flash image into the blank board on a line; it is made when the board was found to be the right one."""
-    asyncio.run(_provision(name, layout, make_image, tell))
+    asyncio.run(_provision(name, make_image, Desk(name, layout, tell, patience)))
 
 
-async def _provision(name: str, layout: Layout, make_image: Callable[[], bytes], tell: Tell) -> None:
+async def _provision(name: str, make_image: Callable[[], bytes], desk: "Desk") -> None:
     spec = bridge_wire.parse(name)
     await spec.check()
     try:
@@ -47,8 +63,7 @@ async def _provision(name: str, layout: Layout, make_image: Callable[[], bytes],
     except OSError as error:
         raise ToolError(f"{name} can't be opened ({error}): is the board powered on?") from None
     with contextlib.closing(wire):
-        desk = Desk(name, wire, layout, tell)
-        await desk.meet()
+        await desk.meet(wire)
         await desk.write(make_image())
 
 
@@ -74,20 +89,23 @@ def _spans(layout: Layout, image: bytes, start: int, size: int) -> Iterator[tupl
 
 
 class Desk:
-    """The host's side of an open line."""
+    """The host's side of a line."""
 
-    def __init__(self, name: str, wire: bridge_wire.Wire, layout: Layout, tell: Tell) -> None:
+    _wire: bridge_wire.Wire
+
+    def __init__(self, name: str, layout: Layout, tell: Tell, patience: Patience) -> None:
         self._name = name
-        self._wire = wire
+        self._patience = patience
         self._layout = layout
         self._tell = tell
         self._frames = line.Frames()
         self._held = b""
 
-    async def meet(self) -> None:
-        """Wait for a blank board; ToolError if none says that it is, or it is another one than wanted."""
+    async def meet(self, wire: bridge_wire.Wire) -> None:
+        """Wait for a blank board on an open line; ToolError if none says that it is, or it is another one than wanted."""
+        self._wire = wire
         try:
-            async with asyncio.timeout(BLANK_WAIT_S):
+            async with asyncio.timeout(self._patience.blank_s):
                 while (frame := await self._frame())[0] != line.BLANK:
                     pass
         except TimeoutError:
@@ -151,7 +169,7 @@ class Desk:
             await self._send(raw)
             is_alive = False
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(ANSWER_WAIT_S):
+                async with asyncio.timeout(self._patience.answer_s):
                     while (got := await self._frame()) != wanted:
                         self._judge(got, is_first=is_first)
                         is_alive = True

@@ -21,8 +21,13 @@ def run(
     folder: Annotated[Path, typer.Argument(help="Folder that `pawl provision` made")],
 ) -> None:
     """Run a device until interrupted: power supply and watchdog, nothing else."""
-    from pawl_tools import launcher, pack, toolchain
+    from pawl_tools import launcher, layouts, pack, toolchain
 
+    flash = folder / "flash.bin"
+    if flash.exists() and flash.stat().st_size != layouts.load(layouts.UNIX).FLASH_BYTES:
+        raise ToolError(
+            f"{flash} is of another board than unix, and only those run here: see `pawl device write`"
+        )
     programs = toolchain.find()
     agent = folder / "agent.romfs"
     files.write(agent, pack.pack_agent(programs))
