@@ -9,15 +9,18 @@ import tty
 
 import pytest
 from release_factory import CLASS, VENDOR, make_anchor, make_keys, make_release
+from typer.testing import CliRunner
 
 from pawl import blank, line
 from pawl.errors import StorageError
 from pawl.flash import MemoryFlash
 from pawl.storage import Storage
 from pawl_tools import layouts, line_provision, pki, provision
+from pawl_tools.cli import app
 from pawl_tools.errors import ToolError
 
 QUICK = line_provision.Patience(blank_s=5, answer_s=0.4)
+IMPATIENT = line_provision.Patience(blank_s=1.5, answer_s=0.4)  # a blank board says so every second
 NEVER = 10**9
 
 
@@ -130,16 +133,15 @@ class Plugged:
     """A board at a listening socket: it has the line of whoever connects."""
 
     def __init__(self, server, layout, name=None, **cuts):
-        # The connection is in the backlog before it is taken: the board starts when it is.
         self._server, self._layout, self._name, self._cuts = server, layout, name, cuts
 
-    def provision(self, line_name, image, tell=lambda _: None, board=None):
+    def provision(self, line_name, image, tell=print, board=None, patience=QUICK):
         """Provision over the socket; return (the board, what it was refused with or None)."""
         said = []
 
         def run():
             try:
-                line_provision.provision(line_name, self._layout, lambda: image, tell, QUICK)
+                line_provision.provision(line_name, self._layout, lambda: image, tell, patience)
             except ToolError as error:
                 said.append(str(error))
 
@@ -199,7 +201,7 @@ def test_a_provisioned_board_never_answers(small, wire):
     link = Link(os.open(os.devnull, os.O_RDWR))
     provisioned = Board(layout, link)
     provisioned.flash.store[:] = image
-    _, refusal = Plugged(wire[0], layout).provision(wire[1], image, board=provisioned)
+    _, refusal = Plugged(wire[0], layout).provision(wire[1], image, board=provisioned, patience=IMPATIENT)
     os.close(link.number)
     assert "no blank board answers" in refusal
     assert provisioned.flash.store == image
@@ -213,11 +215,15 @@ def test_another_board_is_not_written(small, wire):
     assert board.flash.store == b"\xff" * layout.FLASH_BYTES
 
 
+def keeps_nothing(offset, data):
+    """A flash that took it, and has nothing."""
+
+
 def test_what_the_board_says_is_told(small, wire):
     """A flash that doesn't keep: its words, and that it is blank still."""
     layout, image = small
     board = Board(layout, None)
-    board.flash.program = lambda offset, data: None
+    board.flash.program = keeps_nothing
     said = []
 
     def run():
@@ -254,3 +260,22 @@ def test_an_image_in_use_is_not_written(small):
     changed[layout.REGIONS["identity_a"][0]] ^= 1
     with pytest.raises(ToolError, match="differ"):
         line_provision.spans(layout, bytes(changed))
+
+
+def test_the_command_makes_and_writes(small, wire, tmp_path):
+    """`pawl device write` with a device that was made: the board becomes its flash.bin."""
+    layout, image = small
+    (tmp_path / "flash.bin").write_bytes(image)
+    arguments = ["device", "write", str(tmp_path), "--board", "unix", "--line", wire[1]]
+    results = []
+
+    def run():
+        results.append(CliRunner().invoke(app, arguments, catch_exceptions=False))
+
+    host = threading.Thread(target=run, daemon=True)
+    host.start()
+    connected, _ = wire[0].accept()
+    with connected, Board(layout, Link(connected.fileno())) as board:
+        host.join(60)
+    assert results[0].exit_code == 0
+    assert board.flash.store == image
