@@ -58,6 +58,7 @@ class PlainServer:
 
     def __init__(self):
         self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
         self.address = self._listener.getsockname()
         self.connections = []
         self.got = bytearray()
@@ -78,7 +79,7 @@ class PlainServer:
 
     def _read(self, connected):
         try:
-            while self.is_reading.wait(10) and (data := connected.recv(65536)):
+            while self.is_reading.wait(60) and (data := connected.recv(65536)):
                 self.got += data
         except OSError:
             pass
@@ -259,10 +260,10 @@ def attempt(device, bench):
         return False
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(3))
 def test_noise_ends_connections_and_never_changes_one(bench, seed, monkeypatch):
     """Bits flipped, bytes lost and put in, both ways: TLS never meets a wrong byte, and without noise it works at once."""
-    monkeypatch.setattr("line_device.WAIT_S", 2)  # a frame that is lost last of all is missed by nobody
+    monkeypatch.setattr("line_device.WAIT_S", 1)  # a frame that is lost last of all is missed by nobody
     wire = Emulator()
     noisy = Noisy(wire, seed)
     with bench.broker(), to_broker(wire, bench) as bridge:
@@ -363,11 +364,11 @@ def pour(connected):
     taken = 0
     connected.settimeout(0.5)
     try:
-        while taken < 64_000_000:
+        while taken < 4_000_000:
             taken += connected.send(bytes(65536))
     except TimeoutError:
         return taken
-    raise AssertionError("64 MB were taken in")
+    raise AssertionError("4 MB were taken in")
 
 
 def test_a_server_that_reads_nothing_fills_no_memory(emulator, server):
@@ -385,7 +386,7 @@ def test_a_server_that_reads_nothing_fills_no_memory(emulator, server):
                 sent += room
                 quiet_since = time.monotonic()
             device.poll(0.01)
-            assert sent < 64_000_000
+            assert sent < 4_000_000
         server.is_reading.set()
         until(lambda: device.poll() or len(server.got) >= sent, "the rest")
         assert len(server.got) == sent
