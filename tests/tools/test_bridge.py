@@ -2,12 +2,17 @@
 
 import asyncio
 import contextlib
+import json
 import os
 import random
+import signal
 import socket
 import ssl
+import subprocess
+import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 from broker_bench import free_ports, make_bench
@@ -509,3 +514,46 @@ def test_a_bridge_in_a_loop_tells_what_changes(server):
     assert heading.split()[:4] == ["line", "up", "bytes", "down"]
     assert row.split() == [pty.name, "0", "0", "1", "0", "0", "0", "0", "0"]
     pty.close()
+
+
+def command(*arguments):
+    """Start `pawl bridge` as a process whose output can be read line by line."""
+    program = Path(sys.executable).with_name("pawl")
+    return subprocess.Popen(
+        [program, "bridge", *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def test_the_command_carries_tells_and_ends_cleanly(emulator, server):
+    """A line for each change, the table on SIGUSR1 and at the end, exit code 0 on Ctrl-C; as JSON if asked to."""
+    where = ":".join(map(str, server.address))
+    for is_json in (False, True):
+        with command(emulator.name, "--broker", where, *["--json"][:is_json]) as ran:
+            assert "open" in ran.stdout.readline()
+            assert LineDevice(emulator).open()
+            told = [ran.stdout.readline()]
+            ran.send_signal(signal.SIGUSR1)
+            told.append(ran.stdout.readline())
+            ran.send_signal(signal.SIGINT)
+            rest, errors = ran.communicate(timeout=10)
+        assert (ran.returncode, errors) == (0, "")
+        if is_json:
+            assert json.loads(told[0])["connections"] == 1
+            assert json.loads(told[1])["counts"] == json.loads(rest)["counts"]
+        else:
+            assert told[0] == f"{emulator.name}: connection 1 to the broker at {where}\n"
+            assert told[1].split()[:3] == ["line", "up", "bytes"] and "reopened" in rest
+        emulator.restart()
+
+
+def test_the_command_names_what_it_cannot_use():
+    """One line, exit code 2."""
+    for arguments, words in (
+        (("/dev/no-such-port", "--broker", "127.0.0.1:1"), "no such port"),
+        (("socket://127.0.0.1:1", "--broker", "127.0.0.1"), "write an address as HOST:PORT"),
+        (("socket://127.0.0.1:1", "--broker", "no-such-host.invalid:1"), "unknown host name"),
+    ):
+        with command(*arguments) as ran:
+            _, errors = ran.communicate(timeout=20)
+        assert ran.returncode == 2 and errors.count("\n") == 1
+        assert words in errors
