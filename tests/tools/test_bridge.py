@@ -439,6 +439,7 @@ def test_too_many_connections_are_refused(emulator, server):
         assert [device.open() for _ in range(5)] == [True, True, True, False, False]
         assert device.closed == line.REFUSED
         counts = bridge.counts(emulator.name)
+        until(lambda: len(server.connections) >= 3, "connections")
     assert (counts.connections, counts.refused, len(server.connections)) == (3, 2, 3)
 
 

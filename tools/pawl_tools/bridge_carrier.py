@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from pawl import line
-from pawl_tools.bridge_connection import Bucket, Connection, Counts, Outbox, first_of
+from pawl_tools.bridge_connection import Connection, Counts, first_of
+from pawl_tools.bridge_flow import Bucket, Outbox
 from pawl_tools.bridge_wire import Address, LineSpec, Wire
 
 FIRST_PAUSE_S = 0.2
