@@ -82,7 +82,7 @@ def run(flash_path, mapped, watchdog):
     _tell_at_states(watch)
     from pawl.ports.unix import shipped
 
-    _wrap_waiting(watch, shipped)
+    _wrap_waiting(watch)
     shipped.run(flash_path, mapped, watchdog)
 
 
@@ -112,20 +112,21 @@ def _wrap_flash(watch):
 def _wrap_link(watch):
     """TLS runs inside of reads and writes."""
     from asyncio.stream import Stream
-    from pawl.ports.unix import net
+    from pawl.ports import tls
 
-    net._context = watch.call("tls", net._context)
-    net._open = watch.steps("tls", net._open)
+    tls.context = watch.call("tls", tls.context)
+    tls._greet = watch.steps("tls", tls._greet)
     _wrap_methods(watch.call, "tls", Stream, ("write",))
     _wrap_methods(watch.steps, "tls", Stream, ("readinto", "drain"))
 
 
-def _wrap_waiting(watch, shipped):
+def _wrap_waiting(watch):
     """While the agent watches the application run for a moment, nothing is waited for but the time."""
     from asyncio import core
+    from pawl.application import Application
 
     wait = core.IOQueue.wait_io_event
-    check_health = shipped.Application.check_health
+    check_health = Application.check_health
     bucket = ["waiting"]
 
     def timed_wait(self, most_ms):
@@ -140,7 +141,7 @@ def _wrap_waiting(watch, shipped):
         return is_healthy
 
     core.IOQueue.wait_io_event = timed_wait
-    shipped.Application.check_health = told
+    Application.check_health = told
 
 
 def _tell_at_states(watch):

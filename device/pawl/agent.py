@@ -43,7 +43,7 @@ class Agent:
         self.refusals = {}
         self.diary = Diary(loader.storage.log(), self.clock, boot_counter)
         self.walk = Walk(loader, self.offers, self._count)
-        self.link = Link(port, loader, self.walk)
+        self.link = Link(port, loader, self.walk, self.clock)
         self.reporter = Reporter(port, loader, self.running, boot_counter, self.offers, self.diary)
         self.start = Start(self.clock)
         self.check_in = CheckIn(self.reporter, self.walk, decision.reason)

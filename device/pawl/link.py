@@ -15,12 +15,13 @@ _PAUSE_MAX_S = const(300)
 
 
 class Link:
-    """`session` is the open Session, or None; `walk` says which anchor is followed on it."""
+    """`session` is the open Session, or None; `walk` says which anchor is followed on it; `clock` gives the time floor."""
 
-    def __init__(self, port, loader, walk):
+    def __init__(self, port, loader, walk, clock):
         self.port = port
         self.loader = loader
         self.walk = walk
+        self.clock = clock
         self.session = None
         self._pause_s = 1
         self._has_tls_failed = False
@@ -30,7 +31,8 @@ class Link:
         identity = self.loader.identity
         if self._has_tls_failed:
             await self._read_anchors(identity)
-        make_client = await self.port.connect(identity, self.loader.path_anchor)
+        anchor = self.loader.path_anchor
+        make_client = await self.port.connect(identity, anchor, self.clock.floor(anchor))
         self.session = Session(make_client, topics.offer(identity.partition, identity.device))
         self.walk.connected()
         await self.session.open(self.walk.topic())

@@ -38,6 +38,7 @@ _TRACED = (
     "records",
     "resolution",
     "slots",
+    "startup",
     "storage",
     "suit",
     "suit_report",
@@ -74,12 +75,11 @@ def load(mounted):
     time.ticks_ms = time.ticks_diff = time.monotonic
     sys.modules.update(stubs)
     try:
-        main = importlib.import_module("pawl.ports.unix.main")
+        return importlib.import_module("pawl.ports.unix.main")
     finally:
         del time.ticks_ms, time.ticks_diff
         for name in stubs:
             del sys.modules[name]
-    return main
 
 
 class GlitchBench:
@@ -88,9 +88,13 @@ class GlitchBench:
     def __init__(self, folder):
         self.mounted = Mounted()
         self.main = load(self.mounted)
-        self._former = {name: getattr(self.main, name) for name in ("asyncio", "gc", "p256")}
-        self.main.asyncio = SimpleNamespace(run=self._start)
-        self.main.gc = SimpleNamespace(threshold=lambda _: None, collect=lambda: None)
+        startup = self.main.startup
+        self._former = [
+            (module, name, getattr(module, name))
+            for module, name in ((startup, "asyncio"), (startup, "gc"), (self.main, "p256"))
+        ]
+        startup.asyncio = SimpleNamespace(run=self._start)
+        startup.gc = SimpleNamespace(threshold=lambda _: None, collect=lambda: None)
         self.main.p256 = SimpleNamespace(verify=_p256_verify)
         self.path = folder / "flash.bin"
         self.path.write_bytes(bytes(layout.FLASH_BYTES))
@@ -104,8 +108,8 @@ class GlitchBench:
 
     def close(self):
         """Put back what the board's interpreter brings."""
-        for name, value in self._former.items():
-            setattr(self.main, name, value)
+        for module, name, value in self._former:
+            setattr(module, name, value)
         del flash.open
         self._file.close()
 

@@ -81,11 +81,11 @@ class TargetPort(Port):
         half = TICKS_PERIOD // 2
         return (one - other + half) % TICKS_PERIOD - half
 
-    async def connect(self, identity, anchor):
+    async def connect(self, identity, anchor, now_s):
         if self.link_fault is not None:
             self.attempts.append("normal")
             raise TransportError(self.link_fault, "the network is down")
-        return await super().connect(identity, anchor)
+        return await super().connect(identity, anchor, now_s)
 
     async def connect_anchors(self, identity):
         if self.link_fault not in (None, codes.REASON_LINK_TLS):

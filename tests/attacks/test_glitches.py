@@ -31,7 +31,7 @@ STRANGERS = [factory.TestKey(number) for number in (201, 202, 203, 204, 205)]
 # In so many worlds each way to skip a line is tried in a sample.
 _WORLDS_EACH = 1
 _WORLDS_DECIDING = 4
-_DECIDING = ("anchors", "authority", "boot", "bootloader", "main", "proof", "slots", "suit")
+_DECIDING = ("anchors", "authority", "boot", "bootloader", "main", "proof", "slots", "startup", "suit")
 # The body of a loop that has nothing to go through, and a `return` whose value is computed: it is skipped where it begins.
 IMPOSSIBLE = {"can't jump into the body of a for loop", "incompatible stacks"}
 IS_WHOLE = os.environ.get("PAWL_GLITCHES") == "all"

@@ -48,7 +48,7 @@ class TricklingClient(Client):
 def over(target, client):
     """Let a device meet another kind of broker."""
 
-    async def connect(identity, anchor):
+    async def connect(identity, anchor, now_s):
         target.port.attempts.append("normal")
         return lambda on_message: client(target.broker, on_message)
 
@@ -148,9 +148,9 @@ def test_t11_a_network_that_is_gone_for_30_days(attack, fault):
     times = []
     connect = target.port.connect
 
-    async def noted(identity, anchor):
+    async def noted(identity, anchor, now_s):
         times.append(target.port.loop.now_s)
-        return await connect(identity, anchor)
+        return await connect(identity, anchor, now_s)
 
     target.port.connect = noted
     target.run(timeout_s=30 * DAY_S)

@@ -65,7 +65,7 @@ class ShufflingClient(Client):
 def shuffled(target):
     """Let a device's broker deliver as ShufflingClient does."""
 
-    async def connect(identity, anchor):
+    async def connect(identity, anchor, now_s):
         return lambda on_message: ShufflingClient(target.broker, on_message)
 
     target.port.connect = connect

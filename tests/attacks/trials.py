@@ -38,10 +38,10 @@ class WatchedPort(TargetPort):
     def print_exception(self, error):
         self.log(repr(error))
 
-    async def connect(self, identity, anchor):
+    async def connect(self, identity, anchor, now_s):
         if self.is_swallowing:
             await asyncio.sleep(30 * 86400)
-        return await super().connect(identity, anchor)
+        return await super().connect(identity, anchor, now_s)
 
 
 class Steady:

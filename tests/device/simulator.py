@@ -127,7 +127,7 @@ class Port:
         """Subtract."""
         return one - other
 
-    async def connect(self, identity, anchor):
+    async def connect(self, identity, anchor, now_s):
         """Return the maker of a client, if the anchor names the broker's authority."""
         self.attempts.append("normal")
         if self.authority not in anchor.ca:

@@ -607,7 +607,7 @@ def test_several_blocks_that_flash_does_not_keep_at_first():
         else:
             program(offset, data)
 
-    async def connect(identity, anchor):
+    async def connect(identity, anchor, now_s):
         return lambda on_message: TurnsClient(world.broker, on_message)
 
     world.board.flash.program = forgetful

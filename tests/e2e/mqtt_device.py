@@ -12,6 +12,7 @@ import time
 
 from pawl.errors import TransportError
 from pawl.mqtt import Client
+from pawl.ports import tls
 from pawl.ports.unix import net
 
 WINDOW = 8
@@ -47,7 +48,8 @@ class Device:
         """Connect with what the folder holds, and start the reader."""
         cas = [_read(folder + "/" + file) for file in sorted(os.listdir(folder)) if file.startswith("ca")]
         certificate, key = _read(folder + "/device.crt.der"), _read(folder + "/device.key.der")
-        self.stream = await net.connect("127.0.0.1", port, name, cas, certificate, key, 10)
+        context = tls.context(cas, certificate, key)
+        self.stream = await tls.connect(net.open_stream(context, "127.0.0.1", port, name), 10)
         self.client = Client(self.stream, "anything", 30, bytearray(8192), self.on_message, time.ticks_ms)
         await self.client.connect()
         self.reader = asyncio.create_task(self.client.run())
