@@ -12,8 +12,7 @@ import time
 
 from pawl.errors import TransportError
 from pawl.mqtt import Client
-from pawl.ports import tls
-from pawl.ports.unix import net
+from pawl.ports import tcp, tls
 
 WINDOW = 8
 BLOCKS = 48
@@ -49,7 +48,7 @@ class Device:
         cas = [_read(folder + "/" + file) for file in sorted(os.listdir(folder)) if file.startswith("ca")]
         certificate, key = _read(folder + "/device.crt.der"), _read(folder + "/device.key.der")
         context = tls.context(cas, certificate, key)
-        self.stream = await tls.connect(net.open_stream(context, "127.0.0.1", port, name), 10)
+        self.stream = await tls.connect(tcp.dial(context, "127.0.0.1", port, name), 10)
         self.client = Client(self.stream, "anything", 30, bytearray(8192), self.on_message, time.ticks_ms)
         await self.client.connect()
         self.reader = asyncio.create_task(self.client.run())

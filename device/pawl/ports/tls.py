@@ -10,6 +10,7 @@ A port opens what TLS runs over: a socket, or a serial line.
 """
 
 import asyncio
+import errno
 import tls
 
 from pawl import codes
@@ -17,14 +18,21 @@ from pawl.errors import TransportError
 
 FAULTS = (OSError, ValueError, EOFError)
 
-_SOCKET_CAUSES = {
-    110: "no answer: check address, port and network",
-    111: "connection refused: does the server run, and on this port?",
-    113: "no route to the server: check the network",
-    -2: "unknown host name: check it and the DNS",
+_UNKNOWN_HOST = "unknown host name: check it and the DNS"
+_SOCKET_CAUSES = {  # errno's numbers differ between systems
+    errno.ETIMEDOUT: "no answer: check address, port and network",
+    errno.ECONNREFUSED: "connection refused: does the server run, and on this port?",
+    errno.EHOSTUNREACH: "no route to the server: check the network",
+    -2: _UNKNOWN_HOST,
+    -200: _UNKNOWN_HOST,  # lwIP: EAI_NONAME
+    -202: _UNKNOWN_HOST,  # lwIP: EAI_FAIL
 }
 _FIRST_OF_MBEDTLS = -256  # its error numbers are below; errno is above
-_ENDED_BY_SERVER = (32, 104, -0x7280)  # broken pipe, reset, mbedTLS: end of the stream without a goodbye
+_ENDED_BY_SERVER = (
+    32,
+    errno.ECONNRESET,
+    -0x7280,
+)  # broken pipe, reset, mbedTLS: end of the stream without a goodbye
 _TLS_ALERT = -0x7780  # mbedTLS: the server sent a fatal alert
 _REFUSED = "it may not know our certificate, see its log"
 _NO_TLS = "is this the TLS port, and does it speak TLS 1.2?"

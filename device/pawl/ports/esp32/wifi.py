@@ -5,6 +5,7 @@ by itself when the network was lost; what wasn't joined in time is begun anew by
 """
 
 import asyncio
+import os
 from collections import namedtuple
 
 from pawl import cbor, codes, records
@@ -64,10 +65,15 @@ class Station:
         self._is_asked = False
 
     def power(self):
-        """Turn the radio on: without it the hardware's random numbers aren't random."""
+        """Turn the radio on: the chip's generator of random numbers is fed by it."""
         if not self.wlan.active():
             self._is_asked = False
             self.wlan.active(True)
+
+    def random(self, count):
+        """Return random bytes, fit for keys."""
+        self.power()
+        return os.urandom(count)
 
     async def join(self, timeout_s):
         """Return once the network is there; TransportError says what keeps it from that."""
