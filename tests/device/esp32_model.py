@@ -11,6 +11,7 @@ NATIVE_BLOCK_BYTES = 4096
 DATA = 1
 ANY = 0xFF
 _ENCRYPTION_UNIT = 16
+_KEY = 0x5A  # stands for AES
 
 _WORDS = {INVALID_ARG: "ESP_ERR_INVALID_ARG", INVALID_SIZE: "ESP_ERR_INVALID_SIZE"}
 
@@ -59,12 +60,15 @@ class Partition:
         view = memoryview(self._chip.store)[self._start : self._start + self._size]
         if not self._chip.is_encrypting:
             return view
-        return memoryview(bytes([byte ^ 0x5A for byte in view[:4096]]) + bytes(self._size - 4096))
+        return memoryview(bytes([byte ^ _KEY for byte in view[:4096]]) + bytes(self._size - 4096))
 
     def info(self):
         """Return (type, subtype, address, size, label, encrypted)."""
         row = self._row
         return (row[1], row[2], row[3], row[4], row[0], self._is_encrypted)
+
+    def _crypted(self, content):
+        return bytes([byte ^ _KEY for byte in content]) if self._is_encrypted else content
 
     def _check(self, offset, size):
         offset &= 0xFFFFFFFF  # uint32_t there
@@ -86,7 +90,7 @@ class Partition:
     def readblocks(self, block, buffer, offset=0):
         """Fill the buffer from a block on."""
         at = self._check(block * self._block_size + offset, len(buffer))
-        buffer[:] = self._chip.store[at : at + len(buffer)]
+        buffer[:] = self._crypted(self._chip.store[at : at + len(buffer)])
 
     def writeblocks(self, block, buffer, offset=None):
         """Without an offset the blocks are erased first; with one, 0 too, bits only fall, and nobody says so."""
@@ -98,8 +102,8 @@ class Partition:
         if self._is_encrypted and (at % _ENCRYPTION_UNIT or len(buffer) % _ENCRYPTION_UNIT):
             _refuse(INVALID_ARG)
         store = self._chip.store
-        for index in range(len(buffer)):
-            store[at + index] &= buffer[index]
+        for index, byte in enumerate(self._crypted(buffer)):
+            store[at + index] &= byte
 
     def ioctl(self, command, argument):
         """4 number of blocks, 5 their size, 6 erase; another block size than the chip's isn't erased: a number says so."""

@@ -13,8 +13,10 @@ from pawl import boot, codes
 from pawl.bootloader import Bootloader
 from pawl.errors import TransportError
 from pawl.flash import Region
+from pawl.ports import dates
 from pawl.ports.esp32 import wifi
 from pawl.ports.esp32.flash import PartitionFlash, find
+from pawl.ports.esp32.net import Path
 
 SECTOR = 4096
 START = 0x10000
@@ -99,7 +101,7 @@ def test_only_the_partition_of_the_layout():
     assert refused(opened, new_chip(label="vfs")) == codes.REASON_FLASH_RANGE
     assert refused(opened, new_chip(size=board.FLASH_BYTES - SECTOR)) == codes.REASON_FLASH_RANGE
     chip = new_chip(is_encrypting=True, flags="encrypted")
-    assert refused(opened, chip) == codes.REASON_FLASH_READ_BACK
+    assert refused(find, chip.rom_ioctl, layout) == codes.REASON_FLASH_READ_BACK
     opened(new_chip(flags="encrypted"))  # the flag alone does nothing without the eFuse
 
 
@@ -299,6 +301,27 @@ def test_without_a_wifi_record():
     wlan = Wlan()
     assert "provision" in joined(wifi.Station(wlan, None))
     assert wlan.calls == []
+
+
+class Context:
+    """What a port may set on a TLS context."""
+
+    verify_callback = None
+
+
+def test_dates_are_judged_by_the_floor():
+    """Of a connection to a named server; in an anchor session nobody is judged. A certificate that can't be read has ended."""
+    path = Path(wifi.Station(Wlan(), None))
+    path.floor_s = 1795279500
+    for server_name, is_judged in (("updates.example", True), (None, False)):
+        context = Context()
+        try:
+            asyncio.run(path.open_stream(context, None, None, server_name))
+        except TransportError as error:
+            assert "provision" in error.detail
+        assert (context.verify_callback is not None) == is_judged
+        if is_judged:
+            assert context.verify_callback(b"no certificate", 0) == dates.ENDED
 
 
 def test_what_the_driver_refuses_is_a_fault_of_the_link():

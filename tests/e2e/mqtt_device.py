@@ -1,6 +1,7 @@
 """A device that only talks MQTT: run by MicroPython for test_device_mqtt.py, one scenario a process.
 
-Arguments: scenario, port, server name, folder with `device.crt.der`, `device.key.der` and `ca*.der`.
+Arguments: scenario, port, server name, folder with `device.crt.der`, `device.key.der` and `ca*.der`, and perhaps the time
+floor that the dates of certificates are judged by.
 """
 
 # MicroPython runs this: no pathlib; its output is what the test reads.
@@ -12,7 +13,7 @@ import time
 
 from pawl.errors import TransportError
 from pawl.mqtt import Client
-from pawl.ports import tcp, tls
+from pawl.ports import dates, tcp, tls
 
 WINDOW = 8
 BLOCKS = 48
@@ -48,6 +49,8 @@ class Device:
         cas = [_read(folder + "/" + file) for file in sorted(os.listdir(folder)) if file.startswith("ca")]
         certificate, key = _read(folder + "/device.crt.der"), _read(folder + "/device.key.der")
         context = tls.context(cas, certificate, key)
+        if len(sys.argv) > 5:
+            context.verify_callback = dates.verifier(int(sys.argv[5]))
         self.stream = await tls.connect(tcp.dial(context, "127.0.0.1", port, name), 10)
         self.client = Client(self.stream, "anything", 30, bytearray(8192), self.on_message, time.ticks_ms)
         await self.client.connect()
@@ -116,4 +119,4 @@ async def _main(scenario, port, name, folder):
         print("error", error.code, error.detail)
 
 
-asyncio.run(_main(*sys.argv[1:]))
+asyncio.run(_main(*sys.argv[1:5]))

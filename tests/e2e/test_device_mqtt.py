@@ -22,16 +22,16 @@ TIMEOUT_S = 60
 BLOCKS = 48
 
 
-def _start(scenario, port, folder, *, name="updates.example", heap=HEAP):
+def _start(scenario, port, folder, *more, name="updates.example", heap=HEAP):
     environment = dict(os.environ, MICROPYPATH=f"{ROOT / 'device'}:.frozen")
-    command = [MICROPYTHON, "-X", f"heapsize={heap}", PROGRAM, scenario, str(port), name, folder]
+    command = [MICROPYTHON, "-X", f"heapsize={heap}", PROGRAM, scenario, str(port), name, folder, *more]
     return subprocess.Popen(
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
 
 
-def _run(scenario, port, folder, **rest):
-    with _start(scenario, port, folder, **rest) as process:
+def _run(scenario, port, folder, *more, **rest):
+    with _start(scenario, port, folder, *more, **rest) as process:
         output, _ = process.communicate(timeout=TIMEOUT_S)
     return output.strip()
 
@@ -124,6 +124,17 @@ def test_a_server_that_is_not_trusted_is_refused(bench, device_folder, tmp_path)
         )
     for output, words in rows:
         assert output.startswith(f"error {codes.REASON_LINK_TLS} ") and words in output, output
+
+
+def test_a_certificate_that_has_ended_by_the_time_floor(bench, device_folder):
+    """Judged by the device where its TLS compares no dates: a floor before the end changes nothing, one behind it is told."""
+    with bench.broker():
+        port = bench.settings.device_port
+        _, output = _received(bench, lambda: _run("download", port, device_folder, "0"))
+        refused = _run("download", port, device_folder, str(1 << 33))
+    assert output.startswith(f"blocks {BLOCKS} "), output
+    words = "a certificate has ended by the time floor: renew it"
+    assert refused == f"error {codes.REASON_LINK_TLS} {words}"
 
 
 def test_unusable_certificates_are_named_before_connecting(bench, tmp_path):

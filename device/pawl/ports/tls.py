@@ -15,6 +15,7 @@ import tls
 
 from pawl import codes
 from pawl.errors import TransportError
+from pawl.ports import dates
 
 FAULTS = (OSError, ValueError, EOFError)
 
@@ -104,6 +105,8 @@ def _named(error, is_handshake_over):
             return TransportError(codes.REASON_LINK_LOST, "the server closed the connection")
         # It may have sent an alert that was lost, because we were still writing.
         return TransportError(codes.REASON_LINK_TLS, "the server ended the handshake: " + _REFUSED)
+    if number == dates.ENDED:
+        return TransportError(codes.REASON_LINK_TLS, "a certificate has ended by the time floor: renew it")
     if number <= _FIRST_OF_MBEDTLS:
         words = str(error.args[1]) if len(error.args) > 1 else "mbedTLS -0x%04x" % -number
         return TransportError(

@@ -3,15 +3,20 @@
 import machine
 
 from pawl.ports.board import Board
-from pawl.ports.esp32 import net
+from pawl.ports.esp32.net import Path
 
 
 class Port(Board):
-    """An ESP32; `watchdog` is a running machine.WDT. Its TLS compares no dates: the chip knows no time."""
+    """An ESP32; `watchdog` is a running machine.WDT."""
 
     def __init__(self, watchdog, station):
-        super().__init__(station.random, net.opener(station))
+        self.path = Path(station)
+        super().__init__(station.random, self.path.open_stream)
         self.watchdog = watchdog
+
+    def set_time(self, now_s):
+        """Judge the dates of certificates by the time floor: the chip knows no time, and its mbedTLS compares none."""
+        self.path.floor_s = now_s
 
     def reset(self):
         """Reset the chip."""
