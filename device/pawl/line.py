@@ -153,17 +153,18 @@ class Frames:
 class End:
     """One end of a connection: numbers what it sends, finds gaps in what it gets, keeps both sides' credit.
 
-    `window`: bytes of frames that this side has room for. Its methods return frames as views of one buffer.
+    `window`: bytes of frames that this side has room for. Its methods return frames as views of one buffer, which whoever
+    opens connections again and again makes once.
     """
 
-    def __init__(self, connection, window):
+    def __init__(self, connection, window, buffer=None):
         self.connection = connection
         self.credit = 0  # bytes of DATA frames that may still be sent
         self._window = window
         self._owed = 0
         self._next_out = 0
         self._next_in = 0
-        self._buffer = bytearray(FRAME_MAX)
+        self._buffer = bytearray(FRAME_MAX) if buffer is None else buffer
         self._view = memoryview(self._buffer)
 
     def open(self, target):

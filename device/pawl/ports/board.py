@@ -14,7 +14,6 @@ from pawl.index import b64u
 from pawl.ports import tls
 
 _KEEPALIVE_S = const(60)
-_PACKET_MAX_BYTES = const(20480)
 _CONNECT_TIMEOUT_S = const(20)
 _NAME_BYTES = const(15)
 
@@ -22,16 +21,16 @@ _NAME_BYTES = const(15)
 class Board:
     """The part that all ports share. `random(count)` returns random bytes fit for keys.
 
-    `await open_stream(context, identity, target, server_name)` returns an asyncio stream over a TLS socket; `target` is
-    line.BROKER or line.ANCHORS.
+    `await open_stream(context, identity, target, server_name)` returns what `tls.connect` wants; `target` is line.BROKER
+    or line.ANCHORS. `packet_bytes`: the largest MQTT packet that is delivered, an index of that many bytes among them.
     """
 
-    def __init__(self, random, open_stream):
+    def __init__(self, random, open_stream, packet_bytes):
         self.random = random
         self._open_stream = open_stream
         self._attempts = 0
         # Made first, and once: later the heap has no room for it in one piece.
-        self._buffer = bytearray(_PACKET_MAX_BYTES)
+        self._buffer = bytearray(packet_bytes)
 
     ticks_ms = staticmethod(time.ticks_ms)
     ticks_diff = staticmethod(time.ticks_diff)

@@ -4,9 +4,10 @@
 is for anchor sessions only, which can read anchors and nothing else. TLS 1.2 at least, P-256 certificates and keys in DER.
 Every fault is a TransportError that names the cause and the next step.
 
-    stream = await connect(opening, 20)         # a coroutine that returns an asyncio stream over a TLS socket
+    stream = await connect(opening, 20)
 
-A port opens what TLS runs over: a socket, or a serial line.
+`opening` is a port's coroutine. It returns an asyncio stream over a TLS socket, and what is below that: None, or an object
+with `close()` and `fault`, the TransportError that it ended with.
 """
 
 import asyncio
@@ -86,13 +87,10 @@ async def connect(opening, timeout_s):
 
 
 async def _greet(opening):
-    stream = await opening
-    try:
-        stream.s.readinto(bytearray(1))  # sends the ClientHello, or raises why TCP didn't connect
-    except FAULTS:
-        stream.s.close()
-        raise
-    return TlsStream(stream)
+    above, below = await opening
+    stream = TlsStream(above, below)
+    stream.greet()
+    return stream
 
 
 def _named(error, is_handshake_over):
@@ -126,9 +124,23 @@ def _certificate_fault(words):
 class TlsStream:
     """What the MQTT client reads and writes; faults come out as TransportError."""
 
-    def __init__(self, stream):
+    def __init__(self, stream, below):
         self._stream = stream
+        self._below = below
         self._is_handshake_over = False
+
+    def greet(self):
+        """Send the ClientHello, or raise why it isn't connected."""
+        try:
+            self._stream.s.readinto(bytearray(1))
+        except FAULTS as error:
+            self.close()
+            raise self._named(error)
+
+    def _named(self, error):
+        if self._below is not None and self._below.fault is not None:
+            return self._below.fault
+        return _named(error, self._is_handshake_over)
 
     async def readinto(self, view):
         """Read at least one byte, or 0 when the server closed."""
@@ -136,7 +148,7 @@ class TlsStream:
             while (got := await self._stream.readinto(view)) is None:
                 pass  # a TLS record that isn't whole yet
         except FAULTS as error:
-            raise _named(error, self._is_handshake_over)
+            raise self._named(error)
         return got
 
     def write(self, packet):
@@ -144,16 +156,18 @@ class TlsStream:
         try:
             self._stream.write(packet)
         except FAULTS as error:
-            raise _named(error, self._is_handshake_over)
+            raise self._named(error)
 
     async def drain(self):
         """Return when everything written was handed to the system; the first time, the handshake is over then."""
         try:
             await self._stream.drain()
         except FAULTS as error:
-            raise _named(error, self._is_handshake_over)
+            raise self._named(error)
         self._is_handshake_over = True
 
     def close(self):
         """Close the connection; a second call does nothing."""
         self._stream.s.close()
+        if self._below is not None:
+            self._below.close()  # TLS that failed closes nothing

@@ -15,7 +15,7 @@ class Path:
         self.floor_s = 0
 
     async def open_stream(self, context, identity, target, server_name):
-        """Return an asyncio stream over a TLS socket; without a server name, in anchor sessions, nobody is judged."""
+        """Return what `tls.connect` wants; without a server name, in anchor sessions, nobody is judged."""
         if server_name is not None:
             context.verify_callback = dates.verifier(self.floor_s)
         await self.station.join(_JOIN_TIMEOUT_S)

@@ -1,0 +1,3 @@
+# The optional C module of P-256.
+
+def verify(x: bytes, y: bytes, message: bytes, signature: bytes) -> bool: ...
