@@ -1,7 +1,7 @@
 """A device that only talks MQTT: run by MicroPython for test_device_mqtt.py, one scenario a process.
 
 Arguments: scenario, port, server name, folder with `device.crt.der`, `device.key.der` and `ca*.der`; and `line` if a serial
-line's other end is at that port, and not a broker.
+line's other end is at that port, and not a broker, or the time floor that the dates of certificates are judged by.
 """
 
 # MicroPython runs this: no pathlib; its output is what the test reads.
@@ -16,9 +16,8 @@ import time
 from pawl import line
 from pawl.errors import TransportError
 from pawl.mqtt import Client
-from pawl.ports import tls
+from pawl.ports import dates, tcp, tls
 from pawl.ports.firmware import net as serial
-from pawl.ports.unix import net
 
 WINDOW = 8
 BLOCKS = 48
@@ -65,7 +64,7 @@ class SerialPort:
 def _opening(way, context, port, name):
     if way == "line":
         return serial.open_stream(serial.Wire(SocketLine(port), SerialPort()), context, line.BROKER, name)
-    return net.open_stream(context, "127.0.0.1", port, name)
+    return tcp.dial(context, "127.0.0.1", port, name)
 
 
 class Device:
@@ -88,6 +87,8 @@ class Device:
         cas = [_read(folder + "/" + file) for file in sorted(os.listdir(folder)) if file.startswith("ca")]
         certificate, key = _read(folder + "/device.crt.der"), _read(folder + "/device.key.der")
         context = tls.context(cas, certificate, key)
+        if way.isdigit():
+            context.verify_callback = dates.verifier(int(way))
         self.stream = await tls.connect(_opening(way, context, port, name), 10)
         self.client = Client(self.stream, "anything", 30, bytearray(8192), self.on_message, time.ticks_ms)
         await self.client.connect()

@@ -127,6 +127,17 @@ def test_a_server_that_is_not_trusted_is_refused(bench, device_folder, tmp_path)
         assert output.startswith(f"error {codes.REASON_LINK_TLS} ") and words in output, output
 
 
+def test_a_certificate_that_has_ended_by_the_time_floor(bench, device_folder):
+    """Judged by the device where its TLS compares no dates: a floor before the end changes nothing, one behind it is told."""
+    with bench.broker():
+        port = bench.settings.device_port
+        _, output = _received(bench, lambda: _run("download", port, device_folder, way="0"))
+        refused = _run("download", port, device_folder, way=str(1 << 33))
+    assert output.startswith(f"blocks {BLOCKS} "), output
+    words = "a certificate has ended by the time floor: renew it"
+    assert refused == f"error {codes.REASON_LINK_TLS} {words}"
+
+
 def test_unusable_certificates_are_named_before_connecting(bench, tmp_path):
     """Bytes that are no certificate, or no key: `link-tls`, and nothing is sent."""
     folder = _flash(tmp_path / "device", bench.device("bench-1"), bench.fleet)
