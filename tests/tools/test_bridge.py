@@ -197,7 +197,7 @@ def test_the_server_closes(emulator, server):
 
 def test_the_device_closes(emulator, server):
     """What it sent before arrives, also if a limit holds it up while the next OPEN follows in the same breath."""
-    with bridged(emulator, server.address, limits=Limits(bytes_per_s=4000)) as bridge:
+    with bridged(emulator, server.address, limits=Limits(bytes_per_s=3500)) as bridge:
         device = LineDevice(emulator)
         assert device.open()
         frames = [bytes(device.end.data(b"q" * 1000)) for _ in range(5)]
