@@ -196,14 +196,15 @@ def test_the_server_closes(emulator, server):
 
 
 def test_the_device_closes(emulator, server):
-    """What it sent before arrives, also if its CLOSE and its next OPEN follow at once."""
-    with bridged(emulator, server.address) as bridge:
+    """What it sent before arrives, also if a limit holds it up while the next OPEN follows in the same breath."""
+    with bridged(emulator, server.address, limits=Limits(bytes_per_s=3500)) as bridge:
         device = LineDevice(emulator)
-        for number in range(1, 4):
-            assert device.open()
-            device.write(b"q" * 5000)
-            device.close()
-            until(lambda: len(server.got) == 5000 * number, "bytes")  # noqa: B023
+        assert device.open()
+        frames = [bytes(device.end.data(b"q" * 1000)) for _ in range(5)]
+        goodbye = bytes(device.end.close(line.ENDED))
+        emulator.send(b"".join(frames) + goodbye + line.frame(line.OPEN, 200, 0, b"\x01\x10\x00"))
+        until(lambda: len(server.connections) == 2, "the next connection")
+        until(lambda: len(server.got) == 5000, "bytes")
         assert bridge.counts(emulator.name).lost == 0
 
 
