@@ -17,7 +17,6 @@ class BuildError(Exception):
     """Something that the reader of the message can put right."""
 
 
-
 def cache_folder() -> Path:
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     folder = Path(base) / "pawl"

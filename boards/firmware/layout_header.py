@@ -13,7 +13,7 @@ def main(path):
     """Print the header of the layout at `path`."""
     for name, value in runpy.run_path(path).items():
         if name.isupper() and isinstance(value, int):
-            print(f"#define LAYOUT_{name} {value:#x}")
+            sys.stdout.write(f"#define LAYOUT_{name} {value:#x}\n")
 
 
 main(sys.argv[1])

@@ -15,11 +15,16 @@ static void enable(uint8_t interrupts) {
     *reg8(base + NS16550_IER) = interrupts;
 }
 
+// Not until it is empty: bytes that come one by one meanwhile would cost an exit of the emulator each. Those are told of
+// when they are enough, or after a pause.
 static void receive(void) {
-    uint8_t status;
-    while ((status = *reg8(base + NS16550_LSR)) & LSR_RECEIVED) {
+    for (int i = 0; i < NS16550_TRIGGER_BYTES; i++) {
+        uint8_t status = *reg8(base + NS16550_LSR);
         if (status & LSR_OVERRUN) {
             line_ring.overruns++;
+        }
+        if (!(status & LSR_RECEIVED)) {
+            return;
         }
         if (line_ring_is_full()) {
             is_waiting_for_room = true;

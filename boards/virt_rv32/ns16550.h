@@ -22,5 +22,6 @@
 #define LSR_SENT (0x20)
 
 #define NS16550_FIFO_BYTES (16)
+#define NS16550_TRIGGER_BYTES (14)
 
 #endif
