@@ -8,7 +8,7 @@ import pytest
 from pawl_boards import machines, maps
 from pawl_boards.errors import BoardError
 
-REPL = Path(__file__).parents[2] / "boards" / "virt_rv32" / "virt_rv32.repl"
+REPL = Path(__file__).parents[3] / "boards" / "virt_rv32" / "virt_rv32.repl"
 ADDRESSES = {
     "firmware": "FIRMWARE_ADDRESS",
     "ram": "RAM_ADDRESS",

@@ -1,11 +1,14 @@
 """What tests of the harness itself run: a program of one page, without the firmware."""
 
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from pawl_boards import drivers, maps
+
+sys.path.insert(0, str(Path(__file__).parent))
 
 PROGRAM = Path(__file__).parent / "bare_program.c"
 NAMES = (
@@ -29,3 +32,9 @@ def bare_program(pytestconfig, tmp_path_factory):
     subprocess.run([*COMPILE.split(), *defines, places, "-o", elf, PROGRAM], check=True)
     subprocess.run(["riscv64-unknown-elf-objcopy", "-O", "binary", elf, image], check=True)
     return image
+
+
+@pytest.fixture
+def board(bench, bare_program):
+    """A board with that program, off."""
+    return bench.board(image=bare_program)
