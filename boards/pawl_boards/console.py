@@ -1,6 +1,6 @@
-"""The console of a board: lines with the time they came, and waiting for one of them.
+r"""The console of a board: lines with the time they came, and waiting for one of them.
 
-Bytes that aren't UTF-8 show as `\\xff`. Nothing is lost over resets and power cuts; an unfinished line ends there.
+Bytes that aren't UTF-8 show as `\xff`. Nothing is lost over resets and power cuts; an unfinished line ends there.
 """
 
 import threading
@@ -86,9 +86,7 @@ class Console:
             while (found := self._find(wanted)) is None:
                 self._raise_fault(wanted)
                 if not self._changed.wait(deadline - time.monotonic()):
-                    raise ConsoleTimeoutError(
-                        self._told(f"no line in {timeout_s:g} s with {_named(wanted)}")
-                    )
+                    raise ConsoleTimeoutError(self._told(f"no line in {timeout_s:g} s with {_named(wanted)}"))
             return found
 
     def tail(self) -> str:

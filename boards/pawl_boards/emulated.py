@@ -1,8 +1,8 @@
 """What boards of every emulator share: a folder with flash and logs, a console, a line, a process that can be killed.
 
-    flash.bin     the data flash, as the emulator writes it
-    firmware.bin  what runs, read only
-    console.log   lines of the console; emulator.log: what the emulator itself complains of
+flash.bin     the data flash, as the emulator writes it
+firmware.bin  what runs, read only
+console.log   lines of the console; emulator.log: what the emulator itself complains of
 """
 
 import shutil
@@ -168,7 +168,7 @@ class EmulatedBoard:
             environment=environment,
             pass_fds=pass_fds,
         )
-        self._process = EmulatorProcess(program, self._take_output, self._console.end)
+        self._process = EmulatorProcess(program, self._take_output, self._take_end)
 
     def _errors(self) -> str:
         """Return the end of what the emulator complained of."""
@@ -176,6 +176,9 @@ class EmulatedBoard:
 
     def _take_output(self, data: bytes) -> None:
         self._console.feed(data)
+
+    def _take_end(self, death: str) -> None:
+        self._console.end(death)
 
     def _begin(self) -> None:
         self._starts += 1

@@ -13,6 +13,7 @@ class Hardware(Protocol):
     NAME: str
     FLASH_ADDRESS: int
     FLASH_BYTES: int
+    ERASE_BYTES: int
     ERASED: int
     FIRMWARE_ADDRESS: int
     FIRMWARE_BYTES: int

@@ -46,14 +46,18 @@ def _is_board_test(item: pytest.Item) -> bool:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what doesn't run on this emulator; count what would run on Renode."""
-    board_tests = [item for item in items if _is_board_test(item)]
-    config.stash[_RENODE_TESTS] = sum(_runs_on(item, drivers.RENODE) for item in board_tests)
+    """Leave out what doesn't run on this emulator."""
     emulator = config.getoption("--emulator")
-    others = [item for item in board_tests if not _runs_on(item, emulator)]
+    others = [item for item in items if _is_board_test(item) and not _runs_on(item, emulator)]
     if others:
         items[:] = [item for item in items if item not in others]
         config.hook.pytest_deselected(items=others)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Count the chosen tests that would run on Renode."""
+    board_tests = [item for item in session.items if _is_board_test(item)]
+    session.config.stash[_RENODE_TESTS] = sum(_runs_on(item, drivers.RENODE) for item in board_tests)
 
 
 @pytest.fixture

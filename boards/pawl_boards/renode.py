@@ -28,6 +28,7 @@ _STOPPED = "PAWL" + "-STOPPED"
 _SCRIPT = """\
 mach create "{name}"
 machine LoadPlatformDescription @{repl}
+machine LoadPlatformDescription @{flash_repl}
 sysbus LoadBinary @{firmware} {firmware_address:#x}
 {page}
 macro reset
@@ -39,6 +40,15 @@ emulation CreateServerSocketTerminal {console_port} "console" false
 connector Connect sysbus.console console
 emulation CreateServerSocketTerminal {line_port} "line" false true
 connector Connect sysbus.line line
+"""
+
+_FLASH = """\
+flash: MTD.CFIFlash @ sysbus {address:#x}
+    fileName: "{file}"
+    size: {size:#x}
+    bits: SysbusAccessWidth.DoubleWord
+    nonPersistent: false
+    EraseBlockSize: {erase:#x}
 """
 
 
@@ -70,12 +80,12 @@ class RenodeBoard(EmulatedBoard):
 
     def power_off(self) -> None:
         """Stop the machine where it is, let the flash keep what was programmed, kill Renode."""
-        if self.is_running:
-            self._settle_flash()
+        is_settled = not self.is_running or self._settle_flash()
         super().power_off()
-        if self._console_reader is not None and threading.current_thread() is not self._console_reader:
-            self._console_reader.join()
-            self._console_reader = None
+        if not is_settled:
+            raise BoardError(
+                f"Renode didn't stop in {STOP_TIMEOUT_S:g} s, flash.bin may lack what was written last"
+            )
 
     def close(self) -> None:
         """Switch it off, and free both ports and the log."""
@@ -89,9 +99,7 @@ class RenodeBoard(EmulatedBoard):
         script.write_text(self._script(page))
         environment = {**os.environ, "TMPDIR": str(temporary), "XDG_CONFIG_HOME": str(temporary)}
         command = f"include @{script}"
-        self._run(
-            [str(self._program), "--disable-xwt", "--console", "--plain", "-e", command], environment
-        )
+        self._run([str(self._program), "--disable-xwt", "--console", "--plain", "-e", command], environment)
         connection = self._connect()
         self._console_reader = threading.Thread(target=self._read_console, args=(connection,), daemon=True)
         self._console_reader.start()
@@ -110,12 +118,26 @@ class RenodeBoard(EmulatedBoard):
         return _SCRIPT.format(
             name=self.name,
             repl=self._repl,
+            flash_repl=self._write_flash_repl(),
             firmware=self.firmware_file,
             firmware_address=layout.FIRMWARE_ADDRESS,
             page="\n".join(writes),
             console_port=self._console_port.number,
             line_port=self.line_port,
         )
+
+    def _write_flash_repl(self) -> Path:
+        """Describe the data flash: Renode takes the file's path from here only, and works in a folder of its own."""
+        layout, path = self.plan.layout, self.folder / "flash.repl"
+        path.write_text(
+            _FLASH.format(
+                address=layout.FLASH_ADDRESS,
+                file=self.flash_file,
+                size=layout.FLASH_BYTES,
+                erase=layout.ERASE_BYTES,
+            )
+        )
+        return path
 
     def _connect(self) -> socket.socket:
         """Return a connection to the console, once Renode has run the script; BoardError with its log if it doesn't."""
@@ -132,12 +154,20 @@ class RenodeBoard(EmulatedBoard):
             while data := connection.recv(65536):
                 self._console.feed(data)
 
-    def _settle_flash(self) -> None:
-        """Pause, and reset the flash model: that is what writes its buffer to the file."""
+    def _settle_flash(self) -> bool:
+        """Pause, and reset the flash model, which writes its buffer to the file; False if Renode doesn't answer."""
         self._is_stopped.clear()
-        with contextlib.suppress(OSError):  # it died just now
+        try:
             self.process.send("pause\nsysbus.flash Reset\npython \"print('PAWL' + '-STOPPED')\"\n")
-            self._is_stopped.wait(STOP_TIMEOUT_S)
+        except OSError:
+            return True  # it died just now; that is said elsewhere
+        return self._is_stopped.wait(STOP_TIMEOUT_S)
+
+    def _take_end(self, death: str) -> None:
+        """End the console behind the last bytes that came over its socket."""
+        if self._console_reader is not None and threading.current_thread() is not self._console_reader:
+            self._console_reader.join()
+        super()._take_end(death)
 
     def _take_output(self, data: bytes) -> None:
         """Keep what Renode says: its log, and the monitor's answers."""

@@ -122,7 +122,9 @@ class SerialBoard:
 
     def read_flash(self, start: int = 0, size: int | None = None) -> bytes:
         """Refuse: what is in a real flash can't be read from outside."""
-        raise NotPossibleError(f"{self.name}: the flash of a real board can't be read from here ({start}, {size})")
+        raise NotPossibleError(
+            f"{self.name}: the flash of a real board can't be read from here ({start}, {size})"
+        )
 
     def write_flash(self, content: bytes, start: int = 0) -> None:
         """Refuse: a real board is provisioned over its serial line."""

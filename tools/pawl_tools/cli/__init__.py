@@ -5,6 +5,7 @@ import sys
 import typer
 
 from pawl_tools.cli import (
+    board,
     boot_table,
     bridge,
     device,
@@ -34,6 +35,7 @@ app.add_typer(trust.app, name="trust")
 app.add_typer(release.app, name="release")
 app.add_typer(device.app, name="device")
 app.add_typer(group.app, name="group")
+app.add_typer(board.app, name="board")
 app.add_typer(rollout.app, name="rollout")
 app.add_typer(server.app, name="server")
 app.add_typer(sim.app, name="sim")

@@ -43,6 +43,19 @@ static void print_number(const char *name, uint32_t value) {
     }
 }
 
+static uint32_t instructions(void) {
+    uint32_t count;
+    __asm__ volatile("csrr %0, minstret" : "=r"(count));
+    return count;
+}
+
+static uint32_t instructions_of_work(void) {
+    uint32_t before = instructions();
+    for (volatile int i = 0; i < 1000; i++) {
+    }
+    return instructions() - before;
+}
+
 static void program(uint32_t word, uint32_t value) {
     FLASH[word] = BOTH(0x40);
     FLASH[word] = value;
@@ -90,6 +103,7 @@ void main(void) {
     print_number("magic ", PAGE[0]);
     print_number(" heap ", PAGE[1]);
     print_number(" entropy ", PAGE[2]);
+    print_number("\ninstructions ", instructions_of_work());
     print("\r\nno UTF-8: \xff\xfe\n");
     switch (FLASH[0] & 0xff) {
     case 'W':
