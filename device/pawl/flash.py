@@ -61,12 +61,16 @@ class MemoryFlash:
 
 
 class Region:
-    """A run of whole sectors; raises StorageError for anything outside it or not kept."""
+    """A run of whole sectors; raises StorageError for anything outside it or not kept.
 
-    def __init__(self, flash, start, size):
+    `before_erase()` is called for each sector: one may take seconds, and how many there are is bounded by the memory map only.
+    """
+
+    def __init__(self, flash, start, size, before_erase=None):
         self.flash = flash
         self.start = start
         self.size = size
+        self._before_erase = before_erase
         self._erased = bytes((flash.erased,)) * _CHUNK
 
     def _check(self, offset, size):
@@ -115,6 +119,8 @@ class Region:
         while at < self.start + offset + size:
             start, length = self.flash.sector(at)
             self._check(start - self.start, length)
+            if self._before_erase is not None:
+                self._before_erase()
             self.flash.erase(start)
             if not self.is_erased(start - self.start, length):
                 raise StorageError(codes.REASON_FLASH_READ_BACK, "flash did not erase")

@@ -41,7 +41,7 @@ def run(port, flash, regions, check):
     gc.threshold(_COLLECT_EVERY_BYTES)
     watchdog = Watchdog(port)
     watchdog.feed()
-    storage = Storage(flash, regions)
+    storage = Storage(flash, regions, watchdog.feed)
     counter = storage.boot_counter()
     _count_boot(port, counter)
     verify = verifier(watchdog, check)

@@ -12,10 +12,12 @@ _IDENTITY_COPIES = ("identity_a", "identity_b")
 
 
 class Storage:
-    """Everything persistent. `regions` maps a name to (start, size) in bytes."""
+    """Everything persistent. `regions` maps a name to (start, size) in bytes; `before_erase()` is called for each sector."""
 
-    def __init__(self, flash, regions):
-        self.regions = {name: Region(flash, regions[name][0], regions[name][1]) for name in regions}
+    def __init__(self, flash, regions, before_erase=None):
+        self.regions = {
+            name: Region(flash, regions[name][0], regions[name][1], before_erase) for name in regions
+        }
         self.slots = (
             self._slot(codes.RUNNING_A, "a"),
             self._slot(codes.RUNNING_B, "b"),
