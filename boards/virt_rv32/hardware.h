@@ -44,6 +44,8 @@ void line_interrupt(void);
 uintptr_t pci_serial(unsigned *source);
 // ns16550.c
 void ns16550_start(uintptr_t base);
+// flash.c
+void flash_start(void);
 // reset.c
 void reset_start(void);
 

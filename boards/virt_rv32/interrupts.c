@@ -77,5 +77,6 @@ void board_start(void) {
     reset_start();
     ns16550_start(LAYOUT_CONSOLE_ADDRESS);
     timer_start();
+    flash_start();
     interrupts_start(line_start());
 }

@@ -14,6 +14,7 @@ void ns16550_start(uintptr_t base) {
     *reg8(base + NS16550_LCR) = LCR_8N1;
     *reg8(base + NS16550_FCR) = FCR_TRIGGER_14 | FCR_CLEAR;
     *reg8(base + NS16550_MCR) = MCR_READY;
+    (void)*reg8(base + NS16550_DATA); // Renode empties its FIFO and still says that there is something in it
 }
 
 void board_console_write(const char *text, size_t length) {
