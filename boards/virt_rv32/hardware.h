@@ -44,7 +44,5 @@ void line_interrupt(void);
 uintptr_t pci_serial(unsigned *source);
 // ns16550.c
 void ns16550_start(uintptr_t base);
-// reset.c
-void reset_start(void);
 
 #endif
