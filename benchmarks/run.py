@@ -17,6 +17,7 @@ from pathlib import Path
 from benchmarks import (
     authorisation,
     boot_time,
+    bridge,
     download,
     flash_wear,
     heap,
@@ -37,6 +38,7 @@ ALONE: dict[str, Callable[[Toolchain], list[Figure]]] = {
     "root_walk": root_walk.measure,
     "boot_time": boot_time.measure,
     "flash_wear": flash_wear.measure,
+    "bridge": bridge.measure,
 }
 WITH_FLEET: dict[str, Callable[[Fleet], Awaitable[list[Figure]]]] = {
     "shares": shares.measure,

@@ -70,7 +70,7 @@ def _full(name: str, magic: bytes, cell_bytes: int) -> Step:
 
 def _full_log(rig: Rig) -> None:
     log = rig.storage().log()
-    for number in range(2 * log.half_bytes // 64 - 1):
+    for number in range(2 * log.used_bytes // 64 - 1):
         log.keep(1, number, codes.REASON_LINK_LOST)
 
 

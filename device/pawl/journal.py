@@ -1,13 +1,15 @@
 """Fixed cells in two halves of a region: appended one after the other, read as a set, never rewritten in place.
 
 A torn append leaves one unreadable cell. When all cells are used, a half that doesn't hold what must be kept is
-erased: so the newest value is in flash at every moment.
+erased: so the newest value is in flash at every moment. Of a half with large sectors only the first 4 KiB are used: a boot
+reads every cell.
 """
 
 from pawl import codes, records
 from pawl.compat import const
 from pawl.errors import StorageError
 
+USED_MAX_BYTES = const(4096)  # of each half
 _NUMBER_BYTES = const(8)
 
 
@@ -19,10 +21,11 @@ class Journal:
         self.magic = magic
         self.cell_bytes = cell_bytes
         self.half_bytes = region.size // 2
+        self.used_bytes = min(self.half_bytes, USED_MAX_BYTES)
 
     def _cells(self, half):
         start = half * self.half_bytes
-        return range(start, start + self.half_bytes, self.cell_bytes)
+        return range(start, start + self.used_bytes, self.cell_bytes)
 
     def _body(self, offset):
         return records.read(self.region, offset, self.magic, self.cell_bytes)

@@ -13,6 +13,7 @@ from collections import namedtuple
 from pawl import cbor
 from pawl.compat import const, sha256
 from pawl.errors import ManifestError, StorageError
+from pawl.journal import USED_MAX_BYTES
 
 CELL_BYTES = const(64)
 DETAIL_MAX_BYTES = const(40)
@@ -36,6 +37,7 @@ class Log:
     def __init__(self, region):
         self.region = region
         self.half_bytes = region.size // 2
+        self.used_bytes = min(self.half_bytes, USED_MAX_BYTES)
         self.fault = 0
 
     def entries(self):
@@ -70,7 +72,7 @@ class Log:
 
     def _cells(self, half):
         start = half * self.half_bytes
-        return range(start, start + self.half_bytes, CELL_BYTES)
+        return range(start, start + self.used_bytes, CELL_BYTES)
 
     def _read(self, offset):
         raw = self.region.view(offset, CELL_BYTES)

@@ -10,6 +10,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parents[1] / "device"))
 sys.path.insert(0, str(Path(__file__).parents[1] / "server"))
+sys.path.append(str(Path(__file__).parents[1] / "tools"))
 
 from attack_table import NAMED, Row, lines
 from broker_bench import make_bench

@@ -1,6 +1,6 @@
 """A site with boards: mosquitto, the fleet server, the bridge, and firmware on emulated boards; nothing is replaced.
 
-    async with Rig(folder, make_board) as rig:
+    async with Rig(folder, bench) as rig:
         board = await rig.add("bench-1", rig.release(images[1], 1))
         await rig.power_on()
         await rig.assign("bench-1", rig.release(images[2], 2))
@@ -10,7 +10,6 @@
 import asyncio
 import re
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 from pawl_boards import maps
@@ -25,14 +24,14 @@ LIMITS = Limits(connects_per_minute=6000)
 
 
 class Rig:
-    """Everything of one test, in one folder; `make_board(name, heap_bytes)` gives a Board that is off."""
+    """Everything of one test, in one folder; `bench` makes the boards."""
 
-    def __init__(self, folder: Path, make_board: Callable):
-        self.folder = folder
+    def __init__(self, folder: Path, bench):
+        folder.mkdir()
         self.site = Site(folder, toolchain.find(), int(time.time()))
         self.boards = {}
         self.bridge = None
-        self._make_board = make_board
+        self._bench = bench
         self._events = None
         self._seen = []
 
@@ -68,7 +67,7 @@ class Rig:
 
     async def add(self, name, factory, heap_bytes=0):
         """Make a board with a factory release in its flash; it is off."""
-        board = self._make_board(name, heap_bytes)
+        board = self._bench.board(name, heap_bytes=heap_bytes)
         self.boards[name] = board
         flash = await self.enroll(name, factory, maps.load(board.name))
         board.write_flash(flash.read_bytes())

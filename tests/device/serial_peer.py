@@ -1,5 +1,7 @@
 """A serial line in memory, and a bridge at its other end that does what a test says."""
 
+import asyncio
+
 from support import Ticks
 
 from pawl import line
@@ -36,9 +38,11 @@ class Link:
 class Port(Ticks):
     """Ticks that go on by themselves, and no randomness."""
 
+    step_ms = 10
+
     def ticks_ms(self):
-        """Each look takes 10 ms."""
-        self.now_ms += 10
+        """Each look takes a while."""
+        self.now_ms += self.step_ms
         return self.now_ms
 
     def random(self, count):
@@ -111,16 +115,12 @@ class Bench:
 
     async def open(self, target=line.BROKER):
         """Return an open stream."""
-        opening = net.connect(self.wire, target)
-        return await both(opening, self.bridge)
+        task = asyncio.create_task(net.connect(self.wire, target))
+        await self.turn_until(task.done)
+        return await task
 
-
-async def both(coroutine, bridge):
-    """Run a coroutine to its end while the bridge takes its turns."""
-    import asyncio
-
-    task = asyncio.create_task(coroutine)
-    while not task.done():
-        bridge.turn()
-        await asyncio.sleep(0.001)
-    return await task
+    async def turn_until(self, is_over):
+        """Let the bridge take its turns beside whatever runs."""
+        while not is_over():
+            self.bridge.turn()
+            await asyncio.sleep(0.001)

@@ -9,6 +9,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from line_bridge import LineBridge
 
 from pawl import codes
 from pawl_server.mqtt.link import MqttLink
@@ -22,9 +23,9 @@ TIMEOUT_S = 60
 BLOCKS = 48
 
 
-def _start(scenario, port, folder, *, name="updates.example", heap=HEAP):
+def _start(scenario, port, folder, *, name="updates.example", way="socket"):
     environment = dict(os.environ, MICROPYPATH=f"{ROOT / 'device'}:.frozen")
-    command = [MICROPYTHON, "-X", f"heapsize={heap}", PROGRAM, scenario, str(port), name, folder]
+    command = [MICROPYTHON, "-X", f"heapsize={HEAP}", PROGRAM, scenario, str(port), name, folder, way]
     return subprocess.Popen(
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
@@ -126,6 +127,17 @@ def test_a_server_that_is_not_trusted_is_refused(bench, device_folder, tmp_path)
         assert output.startswith(f"error {codes.REASON_LINK_TLS} ") and words in output, output
 
 
+def test_a_certificate_that_has_ended_by_the_time_floor(bench, device_folder):
+    """Judged by the device where its TLS compares no dates: a floor before the end changes nothing, one behind it is told."""
+    with bench.broker():
+        port = bench.settings.device_port
+        _, output = _received(bench, lambda: _run("download", port, device_folder, way="0"))
+        refused = _run("download", port, device_folder, way=str(1 << 33))
+    assert output.startswith(f"blocks {BLOCKS} "), output
+    words = "a certificate has ended by the time floor: renew it"
+    assert refused == f"error {codes.REASON_LINK_TLS} {words}"
+
+
 def test_unusable_certificates_are_named_before_connecting(bench, tmp_path):
     """Bytes that are no certificate, or no key: `link-tls`, and nothing is sent."""
     folder = _flash(tmp_path / "device", bench.device("bench-1"), bench.fleet)
@@ -140,6 +152,51 @@ def test_no_server_at_all(device_folder):
         port = probe.getsockname()[1]
         output = _run("download", port, device_folder)
     assert output.startswith(f"error {codes.REASON_LINK_LOST} connection refused"), output
+
+
+def test_over_a_serial_line(bench, device_folder, record_property):
+    """The same download and publications, TLS running over frames and credit in place of a socket."""
+    with bench.broker(), LineBridge(bench.settings.device_port) as bridge:
+        got, output = _received(bench, lambda: _run("download", bridge.port, device_folder, way="line"))
+    record_property("device", output)
+    assert output.startswith(f"blocks {BLOCKS} largest 4096 ms "), output
+    assert got == [("pawl/d/7/bench-1/up/hello", 5), ("pawl/d/7/bench-1/up/report", 4096)]
+
+
+def test_faults_over_a_serial_line(bench, device_folder, tmp_path):
+    """TLS that isn't trusted is named as over a socket; a server that can't be reached as the bridge says it."""
+    wrong_ca = _flash(tmp_path / "wrong-ca", bench.device("bench-3"), create_authority("Pawl devices"))
+    stranger = _flash(tmp_path / "stranger", issue(create_authority("x"), "bench-1", days=1), bench.fleet)
+    port = bench.settings.device_port
+    tls, lost = codes.REASON_LINK_TLS, codes.REASON_LINK_LOST
+    with bench.broker():
+        rows = [
+            (port, wrong_ca, tls, "isn't in the trust anchor, or memory ran out"),
+            (port, stranger, tls, "it may not know our certificate"),
+        ]
+        outputs = [_run_over_line(row) for row in rows]
+    rows.append((1, device_folder, lost, "the bridge can't reach the server"))
+    outputs.append(_run_over_line(rows[-1]))
+    for output, (_, _, code, words) in zip(outputs, rows, strict=True):
+        assert output.startswith(f"error {code} ") and words in output, output
+
+
+def _run_over_line(row):
+    with LineBridge(row[0]) as bridge:
+        return _run("download", bridge.port, row[1], way="line")
+
+
+def test_a_broker_that_dies_behind_a_serial_line(bench, device_folder):
+    """The bridge's goodbye ends the device's reader with `link-lost`."""
+    with (
+        bench.broker() as broker,
+        LineBridge(bench.settings.device_port) as bridge,
+        _start("until_lost", bridge.port, device_folder, way="line") as process,
+    ):
+        assert process.stdout.readline() == "connected\n"
+        os.kill(broker.pid, signal.SIGKILL)
+        output, _ = process.communicate(timeout=TIMEOUT_S)
+    assert output.startswith(f"error {codes.REASON_LINK_LOST} "), output
 
 
 def _serve_once(answer):

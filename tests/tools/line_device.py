@@ -119,7 +119,7 @@ class LineDevice:
                 self._take(*found)
 
     def _take(self, kind, number, sequence, payload):
-        if number != self.end.connection:
+        if number != self.end.connection or self.closed is not None:
             if kind == line.CLOSE:
                 self.answers.append((number, payload[0]))
             return

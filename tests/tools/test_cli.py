@@ -311,3 +311,23 @@ def test_the_boot_table_is_printed_from_its_rows():
     assert len(lines) == 9
     assert lines[-1].split() == ["8", "else", "the", "agent", "alone"]
     assert pawl("boot-table", "--page").startswith("# Boot table\n")
+
+
+def test_a_device_of_another_board(bench, tmp_path):
+    """Its flash has that board's size, and it doesn't run here; an unknown board is refused before anything is made."""
+    pawl(*provision(bench, tmp_path / "virt", "--board", "virt_rv32"))
+    assert (tmp_path / "virt" / "flash.bin").stat().st_size == 32 * 1024 * 1024
+    assert "another board than unix" in fault("device", "run", tmp_path / "virt")
+    assert "unix, virt_rv32" in fault(*provision(bench, tmp_path / "none", "--board", "virt"))
+    assert not (tmp_path / "none").exists()
+
+
+def test_a_line_is_for_one_board(bench, tmp_path):
+    """What can't work is said before anything is made; a device goes to the board that it was made for."""
+    line = ("--line", "socket://127.0.0.1:1")
+    assert "give its --device" in fault(*many(bench, tmp_path / "many", "--count", 2, *line))
+    assert "powered on" in fault(*provision(bench, tmp_path / "one", *line))
+    assert not list(tmp_path.iterdir())
+    pawl(*provision(bench, tmp_path / "one"))
+    assert "powered on" in fault("device", "write", tmp_path / "one", "--board", "unix", *line)
+    assert "virt_rv32" in fault("device", "write", tmp_path / "one", "--board", "virt_rv32", *line)

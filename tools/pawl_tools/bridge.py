@@ -20,7 +20,7 @@ from typing import Self
 from pawl import line
 from pawl_tools.bridge_carrier import Carrier, Limits, Tell
 from pawl_tools.bridge_connection import Counts
-from pawl_tools.bridge_wire import Address, LineError, check_name, parse, parse_address
+from pawl_tools.bridge_wire import Address, LineError, Wire, check_name, parse, parse_address
 
 __all__ = ["Address", "Bridge", "BridgeThread", "Counts", "Limits", "LineError", "parse_address", "table"]
 
@@ -57,13 +57,23 @@ class Bridge:
         """Check what can be checked, and begin."""
         for address in self._targets.values():
             await check_name(address)
-        for spec in self._specs:
-            await spec.check()
-        for spec in self._specs:
+        for spec, wire in zip(self._specs, await self._begin(), strict=True):
             carrier = Carrier(spec, self._targets, self._limits, self._tell)
             self._carriers[spec.name] = carrier
-            self._tasks.append(asyncio.create_task(carrier.run()))
+            self._tasks.append(asyncio.create_task(carrier.run(wire)))
         return self
+
+    async def _begin(self) -> list[Wire | None]:
+        wires: list[Wire | None] = []
+        try:
+            for spec in self._specs:
+                wires.append(await spec.begin())  # noqa: PERF401  those before are closed if one fails
+        except LineError:
+            for wire in wires:
+                if wire is not None:
+                    wire.close()
+            raise
+        return wires
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from pawl import line
-from pawl_tools.bridge_connection import Bucket, Connection, Counts, Outbox, first_of
+from pawl_tools.bridge_connection import Connection, Counts, first_of
+from pawl_tools.bridge_flow import Bucket, Outbox
 from pawl_tools.bridge_wire import Address, LineSpec, Wire
 
 FIRST_PAUSE_S = 0.2
@@ -42,6 +43,7 @@ class Carrier:
         self._connects = Bucket(limits.connects_per_minute / 60, limits.connects_per_minute)
         self._counts = Counts()
         self._noise_before = 0
+        self._told = ""  # why it can't be opened
         self._heard = 0  # frames since the line was opened
         self._frames = line.Frames()
         self._outbox = Outbox()
@@ -54,23 +56,31 @@ class Carrier:
         self._counts.noise_bytes = self._noise_before + self._frames.dropped
         return self._counts
 
-    async def run(self) -> None:
+    async def run(self, wire: Wire | None = None) -> None:
         """Keep the line open until cancelled; the pause before each attempt grows until something is heard."""
         pause_s = FIRST_PAUSE_S
-        told = ""
         openings = 0
         while True:
-            try:
-                wire = await self.spec.open()
-            except OSError as error:
-                told = self._tell_once(told, f"can't be opened: {error or type(error).__name__}")
-            else:
-                told = ""
+            wire = wire or await self._opened()
+            if wire is not None:
                 self._counts.reopened = openings
                 openings += 1
                 pause_s = FIRST_PAUSE_S if await self._attend(wire) else pause_s
+                wire = None
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, LAST_PAUSE_S)
+
+    async def _opened(self) -> Wire | None:
+        try:
+            wire = await self.spec.open()
+        except OSError as error:
+            words = f"can't be opened: {error or type(error).__name__}"
+            if words != self._told:
+                self._tell(words)
+            self._told = words
+            return None
+        self._told = ""
+        return wire
 
     async def _attend(self, wire: Wire) -> bool:
         """Serve the open line until it is gone; return whether anything was heard."""
@@ -183,11 +193,6 @@ class Carrier:
 
     def _tell_end(self, connection: Connection, reason: int) -> None:
         self._tell(f"connection {connection.end.connection} is over: {line.REASON_NAMES[reason]}")
-
-    def _tell_once(self, before: str, words: str) -> str:
-        if words != before:
-            self._tell(words)
-        return words
 
     def _tell(self, words: str) -> None:
         with contextlib.suppress(BrokenPipeError):

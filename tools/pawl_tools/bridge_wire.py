@@ -21,6 +21,8 @@ DEFAULT_BAUD = 115200
 SOCKET_SCHEME = "socket://"
 CONNECT_TIMEOUT_S = 10.0
 _KEEPALIVE_S = 30
+_SYSTEM_BYTES = 65536  # what the system may hold of a connection, each way: credit ends where it is full
+_WORDS = {"lock": errno.EBUSY, "configure": errno.ENOTTY}
 
 Address = tuple[str, int]
 
@@ -49,8 +51,8 @@ class LineSpec(Protocol):
     def name(self) -> str:
         """Return it as it was given."""
 
-    async def check(self) -> None:
-        """Raise LineError if it can't ever be opened as it is."""
+    async def begin(self) -> Wire | None:
+        """Return it open if it has to be there at the start; raises LineError if it can't ever be opened as it is."""
 
     async def open(self) -> Wire:
         """Return it open; raises OSError."""
@@ -100,6 +102,8 @@ async def _connect(made: socket.socket, place: object) -> socket.socket:
         made.setblocking(False)
         made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SYSTEM_BYTES)
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _SYSTEM_BYTES)
         made.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, _KEEPALIVE_S)
         await asyncio.get_running_loop().sock_connect(made, place)  # type: ignore[arg-type] # getaddrinfo's
     except BaseException:
@@ -115,9 +119,10 @@ class SocketLine:
     name: str
     address: Address
 
-    async def check(self) -> None:
+    async def begin(self) -> Wire | None:
         """An emulator may start later: only the name of its host is asked for."""
         await check_name(self.address)
+        return None
 
     async def open(self) -> Wire:
         """Connect."""
@@ -151,10 +156,10 @@ class SerialLine:
     path: str
     baud: int
 
-    async def check(self) -> None:
-        """Open it once: what can't be opened at the start is a mistake, not a cable that was pulled."""
+    async def begin(self) -> Wire | None:
+        """What can't be opened at the start is a mistake, not a cable that was pulled."""
         try:
-            (await self.open()).close()
+            return await self.open()
         except OSError as error:
             raise LineError(f"{self.path}: {_why(error)}") from None
 
@@ -229,9 +234,8 @@ def _settle(ready: "asyncio.Future[None]") -> None:
 
 
 def _with_number(error: OSError) -> OSError:
-    """Return pyserial's error with the system's number, which it leaves out where a lock is taken."""
-    if error.errno is None and isinstance(error.__context__, OSError):
-        return error.__context__
-    if error.errno is None and "lock" in str(error):
-        return OSError(errno.EBUSY, str(error))
-    return error
+    """Return pyserial's error with the system's number, which it keeps for itself in two cases."""
+    if error.errno is not None:
+        return error
+    found = (number for word, number in _WORDS.items() if word in str(error))
+    return OSError(next(found, errno.EIO), str(error))

@@ -20,7 +20,7 @@ from pawl_server.mqtt.broker_config import SERVER_NAME, AnchorListener, BrokerSe
 from pawl_server.mqtt.link import LinkSettings, MqttLink
 from pawl_server.service import FleetServer
 from pawl_server.settings import ServerSettings
-from pawl_tools import identifiers, keys, launcher, pack, pki, provision, release, trust
+from pawl_tools import identifiers, keys, launcher, layouts, pack, pki, provision, release, trust
 from pawl_tools.toolchain import Toolchain
 
 HOST = "127.0.0.1"
@@ -180,12 +180,18 @@ class Site:
         on_line: Callable[[str], None],
         watchdog_timeout_s: float = launcher.WATCHDOG_TIMEOUT_S,
     ) -> launcher.Device:
-        """Make a device with a factory release and enroll it; it is not powered yet."""
+        """Make a device of the unix board with a factory release and enroll it; it is not powered yet."""
+        folder = await self.make_device(device, factory, layouts.load(layouts.UNIX))
+        return launcher.Device(folder, self.agent, self.toolchain, on_line, watchdog_timeout_s)
+
+    async def make_device(self, device: str, factory: bytes, layout: layouts.Layout) -> Path:
+        """Make the folder of a device of any board with a factory release, enroll it, return the folder."""
         folder = self.folder / "devices" / device
         plan = provision.plan_for(factory, device=device, host=HOST, port=self.ports.devices)
-        await asyncio.to_thread(provision.provision, folder, plan, self.anchor_file, factory, self.device_ca)
+        made = (folder, plan, self.anchor_file, factory, self.device_ca)
+        await asyncio.to_thread(provision.provision, *made, layout=layout)
         await self.server.enroll(read_enrolment(folder / "enrolment.json"))
-        return launcher.Device(folder, self.agent, self.toolchain, on_line, watchdog_timeout_s)
+        return folder
 
     async def publish_as_attacker(self, messages: Sequence[tuple[str, bytes, bool]]) -> None:
         """Publish (topic, payload, retained) past the server's code, as whoever owns the broker can."""

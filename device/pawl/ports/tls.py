@@ -11,21 +11,30 @@ with `close()` and `fault`, the TransportError that it ended with.
 """
 
 import asyncio
+import errno
 import tls
 
 from pawl import codes
 from pawl.errors import TransportError
+from pawl.ports import dates
 
 FAULTS = (OSError, ValueError, EOFError)
 
-_SOCKET_CAUSES = {
-    110: "no answer: check address, port and network",
-    111: "connection refused: does the server run, and on this port?",
-    113: "no route to the server: check the network",
-    -2: "unknown host name: check it and the DNS",
+_UNKNOWN_HOST = "unknown host name: check it and the DNS"
+_SOCKET_CAUSES = {  # errno's numbers differ between systems
+    errno.ETIMEDOUT: "no answer: check address, port and network",
+    errno.ECONNREFUSED: "connection refused: does the server run, and on this port?",
+    errno.EHOSTUNREACH: "no route to the server: check the network",
+    -2: _UNKNOWN_HOST,
+    -200: _UNKNOWN_HOST,  # lwIP: EAI_NONAME
+    -202: _UNKNOWN_HOST,  # lwIP: EAI_FAIL
 }
 _FIRST_OF_MBEDTLS = -256  # its error numbers are below; errno is above
-_ENDED_BY_SERVER = (32, 104, -0x7280)  # broken pipe, reset, mbedTLS: end of the stream without a goodbye
+_ENDED_BY_SERVER = (
+    32,
+    errno.ECONNRESET,
+    -0x7280,
+)  # broken pipe, reset, mbedTLS: end of the stream without a goodbye
 _TLS_ALERT = -0x7780  # mbedTLS: the server sent a fatal alert
 _REFUSED = "it may not know our certificate, see its log"
 _NO_TLS = "is this the TLS port, and does it speak TLS 1.2?"
@@ -94,6 +103,8 @@ def _named(error, is_handshake_over):
             return TransportError(codes.REASON_LINK_LOST, "the server closed the connection")
         # It may have sent an alert that was lost, because we were still writing.
         return TransportError(codes.REASON_LINK_TLS, "the server ended the handshake: " + _REFUSED)
+    if number == dates.ENDED:
+        return TransportError(codes.REASON_LINK_TLS, "a certificate has ended by the time floor: renew it")
     if number <= _FIRST_OF_MBEDTLS:
         words = str(error.args[1]) if len(error.args) > 1 else "mbedTLS -0x%04x" % -number
         return TransportError(

@@ -8,6 +8,7 @@ from pawl_tools.cli import (
     boot_table,
     bridge,
     device,
+    esp32,
     fleet,
     group,
     keys,
@@ -40,6 +41,7 @@ fleet.add_to(device.app, release.app)
 app.command("pack")(release.pack)
 app.command("verify")(release.verify)
 app.command("provision")(provision.provision)
+app.command("esp32")(esp32.esp32)
 app.command("policy")(policy.policy)
 app.command("boot-table")(boot_table.boot_table)
 app.command("bridge")(bridge.bridge)

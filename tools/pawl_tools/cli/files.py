@@ -1,6 +1,7 @@
 """Reading and writing the files that commands are given."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +11,7 @@ from pawl_tools.errors import ToolError
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON")]
 From = Annotated[Path | None, typer.Option("--from", help="Anchor file of the version before")]
+LINE = "this line: /dev/ttyUSB0[,BAUD] or socket://HOST:PORT"
 FILE_MAX_BYTES = 64 * 1024 * 1024
 
 
@@ -53,6 +55,11 @@ def show(facts: dict[str, object], *, as_json: bool) -> None:
 def done(text: str, facts: dict[str, object], *, as_json: bool) -> None:
     """Print what was made: a line for people, or its facts as JSON."""
     print(json.dumps(facts, indent=2) if as_json else text)
+
+
+def progress(text: str) -> None:
+    """Say how far it is, beside the result."""
+    print(text, file=sys.stderr)
 
 
 def tell(title: str, lines: list[str]) -> None:

@@ -31,12 +31,15 @@ def provision(
     count: Annotated[int | None, typer.Option(help="How many devices, numbered from 1")] = None,
     prefix: Annotated[str, typer.Option(help="What their ids begin with, for --count")] = "device-",
     board: Annotated[str, typer.Option(help="The board that they are")] = "unix",
+    line: Annotated[str | None, typer.Option(help=f"Write it into the blank board on {files.LINE}")] = None,
     *,
     json: files.Json = False,
 ) -> None:
     """Make devices: flash images with identity, trust anchor and factory release, each whole or not at all."""
     from pawl_tools import layouts, pki
 
+    if line is not None and device is None:
+        raise ToolError("--line writes one board: give its --device")
     ids = _ids(device, devices, count, prefix)
     maker = _Maker(
         _host_and_port(broker),
@@ -46,7 +49,7 @@ def provision(
         layouts.load(board),
     )
     if device is not None:
-        maker.make(folder, device)
+        maker.make(folder, device, line)
         facts: dict[str, object] = {"folder": str(folder), "devices": ids}
         files.done(f"{folder}: flash.bin (private), enrolment.json (for the server)", facts, as_json=json)
         return
@@ -75,8 +78,20 @@ class _Maker:
         self._ca = ca
         self._layout = layout
 
-    def make(self, folder: Path, device: str) -> None:
-        """Make one device."""
+    def make(self, folder: Path, device: str, line: str | None = None) -> None:
+        """Make one device, and write it into the board on a line once that was found there."""
+        if line is None:
+            self._make(folder, device)
+            return
+        from pawl_tools import line_provision
+
+        def make_image() -> bytes:
+            self._make(folder, device)
+            return files.read(folder / "flash.bin")
+
+        line_provision.provision(line, self._layout, make_image, files.progress)
+
+    def _make(self, folder: Path, device: str) -> None:
         from pawl_tools import provision as provisioning
 
         plan = provisioning.plan_for(self._release, device=device, host=self._host, port=self._port)

@@ -1,0 +1,15 @@
+"""The page of RAM that an emulator fills before a board's first instruction: heap size and entropy.
+
+Little endian words: magic, heap bytes (0: the memory map's default), 8 words of entropy.
+"""
+
+import secrets
+import struct
+
+MAGIC = 0x4C574150  # "PAWL"
+ENTROPY_BYTES = 32
+
+
+def fresh(heap_bytes: int) -> bytes:
+    """Return the page's content with entropy that no start had before."""
+    return struct.pack("<II", MAGIC, heap_bytes) + secrets.token_bytes(ENTROPY_BYTES)

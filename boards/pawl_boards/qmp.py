@@ -1,0 +1,68 @@
+"""QEMU's monitor protocol (QMP): one JSON object a line; answers come in the order of commands, events between them."""
+
+import json
+import queue
+import socket
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from pawl_boards.errors import BoardError
+
+ANSWER_TIMEOUT_S = 30.0
+
+Message = dict[str, Any]
+
+
+class Monitor:
+    """One connection to a QEMU. `on_event` is called with an event's name, from the thread that reads."""
+
+    def __init__(self, connection: socket.socket, on_event: Callable[[str], None]) -> None:
+        self._connection = connection
+        self._on_event = on_event
+        self._answers: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
+        self._reader = connection.makefile("rb")
+        self._thread = threading.Thread(target=self._read, daemon=True, name="qmp")
+        self._thread.start()
+
+    def greet(self) -> None:
+        """Take QEMU's greeting and switch to commands: then it runs."""
+        self._answer("start")
+        self.execute("qmp_capabilities")
+
+    def execute(self, command: str) -> None:
+        """Run a command without arguments; BoardError if QEMU refuses it, is gone, or doesn't answer."""
+        try:
+            self._connection.sendall(json.dumps({"execute": command}).encode() + b"\n")
+        except OSError as error:
+            raise BoardError(f"QEMU is gone, it can't be asked for {command}: {error}") from error
+        answer = self._answer(command)
+        if "error" in answer:
+            raise BoardError(f"QEMU refuses {command}: {answer['error']['desc']}")
+
+    def close(self) -> None:
+        """Let go of a QEMU that is gone."""
+        self._connection.close()
+        self._thread.join()
+        self._reader.close()
+
+    def _answer(self, command: str) -> Message:
+        try:
+            answer = self._answers.get(timeout=ANSWER_TIMEOUT_S)
+        except queue.Empty:
+            raise BoardError(f"QEMU doesn't answer {command} in {ANSWER_TIMEOUT_S:g} s") from None
+        if answer is None:
+            raise BoardError(f"QEMU is gone, it can't be asked for {command}")
+        return answer
+
+    def _read(self) -> None:
+        try:
+            for line in self._reader:
+                message = json.loads(line)
+                if "event" in message:
+                    self._on_event(message["event"])
+                else:
+                    self._answers.put(message)
+        except (OSError, ValueError):
+            pass  # cut in the middle of a message: the board was switched off
+        self._answers.put(None)

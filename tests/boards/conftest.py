@@ -1,0 +1,32 @@
+"""What tests on boards share: a site, and applications for it."""
+
+import asyncio
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from rig import Rig
+
+from pawl_tools import toolchain
+from pawl_tools.demo.applications import blinky
+
+
+@pytest.fixture
+def play(tmp_path, bench):
+    """Play a coroutine function `walk(rig)` with a site of its own."""
+
+    async def scene(walk):
+        async with Rig(tmp_path / "site", bench) as rig:
+            await walk(rig)
+
+    return lambda walk: asyncio.run(scene(walk))
+
+
+@pytest.fixture(scope="session")
+def images():
+    """Two versions of an application of 100 KB."""
+    programs = toolchain.find()
+    return {version: blinky(version, programs) for version in (1, 2)}
