@@ -6,7 +6,7 @@ CROSS_COMPILE ?= riscv64-unknown-elf-
 RV32_ARCH ?= rv32imac
 ARCH_FLAGS = -march=$(RV32_ARCH) -mabi=ilp32 -misa-spec=2.2
 
-BOARD_C = $(addprefix virt_rv32/, interrupts.c timer.c reset.c ns16550.c line_uart.c pci.c flash.c memory.c)
+BOARD_C = $(addprefix virt_rv32/, interrupts.c timer.c reset.c ns16550.c line_uart.c pci.c flash.c)
 BOARD_S = $(addprefix virt_rv32/, start.S trap.S)
 
 # The bytes of pflash unit 0: from its first address, code that copies the rest into RAM.

@@ -46,7 +46,5 @@ uintptr_t pci_serial(unsigned *source);
 void ns16550_start(uintptr_t base);
 // flash.c
 void flash_start(void);
-// reset.c
-void reset_start(void);
 
 #endif

@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 #include "firmware/board.h"
+#include "firmware/fault.h"
+#include "firmware/kept.h"
 #include "hardware.h"
 
 #define CAUSE_TIMER (0x80000007)
@@ -37,30 +39,22 @@ static void external_interrupt(void) {
     }
 }
 
-static void print_hex(const char *name, size_t name_length, uint32_t value) {
-    char digits[] = " 00000000";
-    for (int i = 8; i > 0; i--, value >>= 4) {
-        digits[i] = "0123456789abcdef"[value & 15];
-    }
-    board_console_write(name, name_length);
-    board_console_write(digits, 9);
-}
-
 #define READ_CSR(name) ({ uint32_t value; __asm volatile ("csrr %0, " #name : "=r" (value)); value; })
 
 static void fault(uint32_t cause, const uint32_t *registers) {
-    static const char names[] =
-        "   ra sp gp tp t0 t1 t2 s0 s1 a0 a1 a2 a3 a4 a5 a6 a7 s2 s3 s4 s5 s6 s7 s8 s9 s10s11t3 t4 t5 t6 ";
-    board_console_write("\r\nfirmware: fault,", 18);
-    print_hex(" mcause", 7, cause);
-    print_hex(" mepc", 5, READ_CSR(mepc));
-    print_hex(" mtval", 6, READ_CSR(mtval));
-    for (int i = 1; i < 32; i++) {
-        board_console_write(i % 8 == 1 ? "\r\n" : "  ", 2);
-        print_hex(names + 3 * i, 3, registers[i]);
+    static const char *const names[32] = {
+        "zero", "ra", "sp", "gp", "tp", "t0", "t1", "t2", "s0", "s1", "a0", "a1", "a2", "a3", "a4", "a5",
+        "a6", "a7", "s2", "s3", "s4", "s5", "s6", "s7", "s8", "s9", "s10", "s11", "t3", "t4", "t5", "t6",
+    };
+    fault_begin();
+    fault_print("mcause", cause);
+    fault_print("mepc", READ_CSR(mepc));
+    fault_print("mtval", READ_CSR(mtval));
+    fault_print_all(names + 1, registers + 1, 7);
+    for (int i = 8; i < 32; i += 8) {
+        fault_print_all(names + i, registers + i, 8);
     }
-    board_console_write("\r\n", 2);
-    board_reset(RESET_CAUSE_WATCHDOG);
+    fault_end();
 }
 
 void handle_trap(uint32_t cause, const uint32_t *registers) {
@@ -74,7 +68,7 @@ void handle_trap(uint32_t cause, const uint32_t *registers) {
 }
 
 void board_start(void) {
-    reset_start();
+    kept_start();
     ns16550_start(LAYOUT_CONSOLE_ADDRESS);
     timer_start();
     flash_start();

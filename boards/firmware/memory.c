@@ -1,8 +1,8 @@
 // Where the linker script put what the shared firmware asks for.
 // SPDX-License-Identifier: Apache-2.0
 
-#include "firmware/board.h"
-#include "hardware.h"
+#include "board.h"
+#include "layout.h"
 
 extern uint8_t heap_start[], heap_end[], stack[], stack_top[];
 
