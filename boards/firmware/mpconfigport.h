@@ -12,8 +12,6 @@
 #define MICROPY_FLOAT_IMPL (MICROPY_FLOAT_IMPL_FLOAT)
 #define MICROPY_PERSISTENT_CODE_LOAD (1)
 
-// mbedTLS allocates from MicroPython's heap.
-#define MICROPY_TRACKED_ALLOC (1)
 #define MICROPY_MBEDTLS_CONFIG_BARE_METAL (1)
 
 // Application images are ROMFS. With rom_ioctl one would be mounted before anything verified it.

@@ -7,13 +7,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-// Memory is MicroPython's heap, so that what TLS takes is in the figures of that heap.
-void *m_tracked_calloc(size_t count, size_t size);
-void m_tracked_free(void *memory);
+// Memory is its own, see tls_memory.c.
 #define MBEDTLS_PLATFORM_C
 #define MBEDTLS_PLATFORM_MEMORY
-#define MBEDTLS_PLATFORM_CALLOC_MACRO m_tracked_calloc
-#define MBEDTLS_PLATFORM_FREE_MACRO m_tracked_free
+#define MBEDTLS_PLATFORM_NO_STD_FUNCTIONS // no allocator of the C library behind it
+#define MBEDTLS_MEMORY_BUFFER_ALLOC_C
+#define MBEDTLS_MEMORY_DEBUG // counts the most that was taken
+#define MBEDTLS_PLATFORM_FPRINTF_MACRO(...) ((void)0)
+#define MBEDTLS_PLATFORM_EXIT_MACRO tls_memory_exit
+void tls_memory_exit(int code);
 #define MBEDTLS_PLATFORM_SNPRINTF_MACRO snprintf
 
 // tls_time.c, random.c
