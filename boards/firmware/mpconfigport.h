@@ -24,6 +24,10 @@
 #define MICROPY_PY_CRYPTOLIB (1)
 #define MICROPY_PY_CRYPTOLIB_CTR (1)
 
+// Of the digests, only SHA-256.
+#define MICROPY_PY_HASHLIB_SHA1 (0)
+#define MICROPY_PY_HASHLIB_MD5 (0)
+
 #define MICROPY_PY_OS_URANDOM (1)
 #define MICROPY_PY_OS_INCLUDEFILE "firmware/modos_urandom.h"
 #define MICROPY_PY_RANDOM_SEED_INIT_FUNC (firmware_random_seed())

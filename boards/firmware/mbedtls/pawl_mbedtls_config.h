@@ -40,9 +40,7 @@ int64_t tls_now(int64_t *now);
 #define MBEDTLS_GCM_C
 #define MBEDTLS_CCM_C
 #define MBEDTLS_MD_C
-#define MBEDTLS_SHA1_C // hashlib.sha1
 #define MBEDTLS_SHA256_C
-#define MBEDTLS_MD5_C // hashlib.md5
 
 #define MBEDTLS_BIGNUM_C
 #define MBEDTLS_ECP_C
@@ -66,6 +64,9 @@ int64_t tls_now(int64_t *now);
 #define MBEDTLS_SSL_EXTENDED_MASTER_SECRET
 #define MBEDTLS_SSL_SERVER_NAME_INDICATION
 #define MBEDTLS_KEY_EXCHANGE_ECDHE_ECDSA_ENABLED
+#define MBEDTLS_SSL_CIPHERSUITES \
+    MBEDTLS_TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, \
+    MBEDTLS_TLS_ECDHE_ECDSA_WITH_AES_128_CCM
 #define MBEDTLS_DEPRECATED_REMOVED
 
 // Buffers for records: tls_records.c asks the server for this size. Our own records carry at most a certificate chain.
