@@ -120,9 +120,11 @@ class EmulatedBoard:
 
     def close(self) -> None:
         """Switch it off, and free port and log."""
-        self.power_off()
-        self._port.close()
-        self._console.close()
+        try:
+            self.power_off()
+        finally:
+            self._port.close()
+            self._console.close()
 
     def __enter__(self) -> Self:
         """Return itself, switched off."""
