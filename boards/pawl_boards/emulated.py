@@ -1,8 +1,11 @@
 """What boards of every emulator share: a folder with flash and logs, a console, a line, a process that can be killed.
 
-flash.bin     the data flash, as the emulator writes it
-firmware.bin  what runs, read only
-console.log   lines of the console; emulator.log: what the emulator itself complains of
+    flash.bin     the data flash, as the emulator writes it
+    firmware.bin  what runs, read only
+    console.log   lines of the console
+    emulator.log  what the emulator itself complains of
+
+The folder stays when the board is closed.
 """
 
 import shutil
