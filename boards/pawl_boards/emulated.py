@@ -95,7 +95,11 @@ class EmulatedBoard:
 
     def power_off(self) -> None:
         """Kill the emulator (SIGKILL); a callback of the console may do so too."""
-        if self._process is not None and self._process.kill():
+        if self._process is None:
+            return
+        self._process.kill()
+        if not self._console.is_calling_back:  # else whoever comes next waits for its end
+            self._process.wait()
             self._process = None
 
     def reset(self) -> None:

@@ -58,6 +58,7 @@ class QemuBoard(EmulatedBoard):
             self._run([*self._arguments(), *_monitor_on(its.fileno())], os.environ, (its.fileno(),))
         try:
             self._monitor.greet()
+            self._monitor.execute("cont")
         except BoardError as error:
             self.power_off()
             raise BoardError(f"{error}; it said: {self._errors()}") from error
@@ -71,7 +72,7 @@ class QemuBoard(EmulatedBoard):
         line = f"host={ADDRESS},port={self.line_port},server=on,wait=off,nodelay=on"
         page = f"file={_PARAMETERS},addr={self.plan.layout.PARAMETERS_ADDRESS:#x}"
         return [
-            *(self._machine.program, "-nodefaults", "-display", "none"),
+            *(self._machine.program, "-nodefaults", "-display", "none", "-S"),  # -S: waits for `cont`
             *("-chardev", f"stdio,id={machines.CONSOLE},signal=off"),
             *("-chardev", f"socket,id={machines.LINE},{line},logfile=line.log,logappend=on"),
             *self._machine.arguments(self.plan.layout, files),

@@ -85,7 +85,7 @@ def test_callback_sees_each_line_and_its_failure_is_raised(board):
 
 def test_callback_can_cut_the_power(board):
     """At a line is when power cuts are aimed: the callback's thread does it, the next start is clean."""
-    board.console.on_line(lambda line: board.process.kill() if "00000010" in line.text else None)
+    board.console.on_line(lambda line: board.power_off() if "00000010" in line.text else None)
     start(board, b"W")
     board.console.wait_for("wrote 00000010", START_S)
     board.power_off()
