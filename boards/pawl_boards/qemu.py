@@ -1,5 +1,6 @@
 """A board on QEMU: its arguments follow the memory map, its monitor is a pair of sockets, SIGKILL is its power switch."""
 
+import contextlib
 import os
 import socket
 from dataclasses import dataclass
@@ -58,10 +59,11 @@ class QemuBoard(EmulatedBoard):
             self._run([*self._arguments(), *_monitor_on(its.fileno())], os.environ, (its.fileno(),))
         try:
             self._monitor.greet()
-            self._monitor.execute("cont")
         except BoardError as error:
             self.power_off()
             raise BoardError(f"{error}; it said: {self._errors()}") from error
+        with contextlib.suppress(BoardError):  # a program that ends at once: the console tells of that
+            self._monitor.execute("cont")
 
     def _reset(self) -> None:
         assert self._monitor is not None  # noqa: S101 (it runs)

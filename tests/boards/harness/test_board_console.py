@@ -50,8 +50,8 @@ def test_machine_that_ends_itself_is_reported_with_its_unfinished_line(board):
     with pytest.raises(BoardDiedError, match="with exit code 0"):
         board.console.wait_for("never", START_S)
     assert board.console.lines[-1].text == "dying, in the middle of a li"
-    board.power_on()  # what was noticed is over with the next start
-    board.power_off()
+    start(board)  # what was noticed is over with the next start
+    board.console.wait_for("line open", START_S)
 
 
 def test_death_that_nobody_noticed_fails_the_test(bench, bare_program, tmp_path):
