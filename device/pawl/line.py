@@ -13,6 +13,7 @@ other side always has room for it; OPEN and OPENED give the first credit, CREDIT
 
 import binascii
 
+from pawl import codes
 from pawl.compat import const
 
 PAYLOAD_MAX = const(1024)
@@ -37,8 +38,8 @@ DONE = const(19)  # host: SHA-256 of everything written, board: nothing
 FAULT = const(20)  # board: why, in words
 
 # Where to.
-BROKER = const(1)
-ANCHORS = const(2)
+BROKER = codes.SERVER_BROKER
+ANCHORS = codes.SERVER_ANCHORS
 
 # Reasons of CLOSE.
 ENDED = const(0)  # the other side of the connection closed it

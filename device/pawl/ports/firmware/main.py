@@ -4,7 +4,6 @@ import asyncio
 import layout
 import time
 
-from pawl import startup
 from pawl.errors import PawlError
 from pawl.ports.firmware.flash import BoardFlash
 from pawl.ports.firmware.port import Port
@@ -18,7 +17,9 @@ except ImportError:
 
 def run():
     """Boot what is in flash; returns only by a reset."""
-    port = Port()
+    port = Port()  # before the rest is imported: its buffers need room in one piece
+    from pawl import startup
+
     flash = BoardFlash()
     _require_identity(port, Storage(flash, layout.REGIONS))
     startup.run(port, flash, layout.REGIONS, verify)

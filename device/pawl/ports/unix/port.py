@@ -3,19 +3,16 @@
 import os
 import sys
 
-from pawl import line
-from pawl.compat import const
+from pawl import codes
 from pawl.ports.board import Board
 from pawl.ports.unix import layout, net
-
-_PACKET_MAX_BYTES = const(20480)
 
 
 class Port(Board):
     """The unix board. `watchdog` is the file that feeding writes to. mbedTLS goes by the system's clock."""
 
     def __init__(self, watchdog):
-        super().__init__(os.urandom, _open_stream, _PACKET_MAX_BYTES)
+        super().__init__(os.urandom, _open_stream)
         self.watchdog = watchdog
 
     def reset(self):
@@ -29,5 +26,5 @@ class Port(Board):
 
 async def _open_stream(context, identity, target, server_name):
     """Return a stream over TCP to the broker, or to the anchor listener on its host."""
-    port = identity.port if target == line.BROKER else identity.anchor_port
+    port = identity.port if target == codes.SERVER_BROKER else identity.anchor_port
     return await net.open_stream(context, identity.host, port, server_name)
