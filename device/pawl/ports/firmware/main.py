@@ -27,9 +27,10 @@ def run():
 
 def _require_identity(port, storage):
     """Let a blank board be provisioned; one that can't read who it is says so, and waits for the watchdog, unfed."""
-    from pawl import blank  # pyright: ignore[reportAttributeAccessIssue]
+    first = storage.regions["identity_a"]
+    if first.is_erased(0, first.size):
+        from pawl import blank  # pyright: ignore[reportAttributeAccessIssue]
 
-    if blank.is_blank(storage):
         asyncio.run(blank.serve(port, storage, port.link, layout.NAME))
     try:
         storage.identity()
