@@ -22,7 +22,7 @@ UPDATE_TIMEOUT_S = 20.0
 ROOMY_HEAP = "512k"  # where memory is not the question, a lack of it must not mix in
 _POLL_S = 0.05
 _ON_DEVICE = Path(__file__).resolve().parent / "on_device"
-_NOT_FLASHED = ("__pycache__", "host")
+_NOT_FLASHED = ("__pycache__", "esp32", "firmware", "host")
 
 
 @dataclass(kw_only=True)

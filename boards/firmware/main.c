@@ -16,6 +16,7 @@
 #include "board.h"
 #include "layout.h"
 #include "random.h"
+#include "tls_memory.h"
 
 #define PARAMETERS_MAGIC (0x4c574150) // "PAWL"
 #define HEAP_MIN_BYTES (8192)
@@ -64,6 +65,7 @@ int main(void) {
     board_start();
     const parameters_t *parameters = board_parameters();
     size_t bytes = heap_bytes(parameters);
+    tls_memory_start();
     random_start(board_random_state(), parameters->entropy);
     mp_cstack_init_with_top(board_stack_top(), board_stack_bytes());
     gc_init(board_heap(), (char *)board_heap() + bytes);

@@ -11,6 +11,7 @@
 #include "layout.h"
 #include "line.h"
 #include "random.h"
+#include "tls_memory.h"
 #include "tls_time.h"
 
 // flash_view() -> memoryview, read only, of the whole data flash in place
@@ -116,6 +117,12 @@ static mp_obj_t set_time(mp_obj_t unix_seconds) {
 }
 static MP_DEFINE_CONST_FUN_OBJ_1(set_time_obj, set_time);
 
+// tls_memory() -> the most bytes that mbedTLS ever took since start, of TLS_BYTES
+static mp_obj_t tls_memory(void) {
+    return MP_OBJ_NEW_SMALL_INT(tls_memory_most());
+}
+static MP_DEFINE_CONST_FUN_OBJ_0(tls_memory_obj, tls_memory);
+
 static const mp_rom_map_elem_t board_globals_table[] = {
     { MP_ROM_QSTR(MP_QSTR___name__), MP_ROM_QSTR(MP_QSTR__board) },
     { MP_ROM_QSTR(MP_QSTR_flash_view), MP_ROM_PTR(&flash_view_obj) },
@@ -127,6 +134,7 @@ static const mp_rom_map_elem_t board_globals_table[] = {
     { MP_ROM_QSTR(MP_QSTR_reset_cause), MP_ROM_PTR(&reset_cause_obj) },
     { MP_ROM_QSTR(MP_QSTR_feed), MP_ROM_PTR(&feed_obj) },
     { MP_ROM_QSTR(MP_QSTR_set_time), MP_ROM_PTR(&set_time_obj) },
+    { MP_ROM_QSTR(MP_QSTR_tls_memory), MP_ROM_PTR(&tls_memory_obj) },
 };
 static MP_DEFINE_CONST_DICT(board_globals, board_globals_table);
 

@@ -15,8 +15,6 @@
 // What C takes between two looks at the stack, TLS above all: recursion without end is an exception, not an overflow.
 #define MICROPY_STACK_CHECK_MARGIN (8192)
 
-// mbedTLS allocates from MicroPython's heap.
-#define MICROPY_TRACKED_ALLOC (1)
 #define MICROPY_MBEDTLS_CONFIG_BARE_METAL (1)
 
 // Application images are ROMFS. With rom_ioctl one would be mounted before anything verified it.
@@ -28,6 +26,10 @@
 // Encrypted payloads are AES-CTR.
 #define MICROPY_PY_CRYPTOLIB (1)
 #define MICROPY_PY_CRYPTOLIB_CTR (1)
+
+// Of the digests, only SHA-256.
+#define MICROPY_PY_HASHLIB_SHA1 (0)
+#define MICROPY_PY_HASHLIB_MD5 (0)
 
 #define MICROPY_PY_OS_URANDOM (1)
 #define MICROPY_PY_OS_INCLUDEFILE "firmware/modos_urandom.h"

@@ -1,5 +1,6 @@
 """Boards of one test: made on demand, switched off after it, their logs kept if it failed."""
 
+import contextlib
 import gzip
 import shutil
 from collections.abc import Callable
@@ -7,7 +8,7 @@ from pathlib import Path
 
 from pawl_boards import firmware, maps
 from pawl_boards.board import Board, BoardPlan
-from pawl_boards.errors import BoardDiedError
+from pawl_boards.errors import BoardDiedError, BoardError
 
 Driver = Callable[[BoardPlan, Path], Board]
 
@@ -43,8 +44,9 @@ class Bench:
 
         """
         deaths = {name: board.console.death for name, board in self._boards.items()}
-        for board in self._boards.values():
-            board.close()
+        with contextlib.ExitStack() as all_boards:
+            for board in self._boards.values():
+                all_boards.callback(board.close)
         for name, death in deaths.items():
             if death:
                 raise BoardDiedError(f"board {name!r}: {death}")
@@ -53,7 +55,8 @@ class Bench:
         """Switch all off and keep their logs and what their flash holds, compressed."""
         shutil.rmtree(target, ignore_errors=True)
         for name, board in self._boards.items():
-            board.power_off()
+            with contextlib.suppress(BoardError):  # its logs say so
+                board.power_off()
             _keep_folder(self._folder / name, target / name)
 
 

@@ -1,10 +1,12 @@
 """What a test may do with a board, whatever drives it.
 
-with QemuBoard(plan, folder) as board:
-board.power_on()
-board.console.wait_for("hello", timeout_s=10)
-board.power_off()
-content = board.read_flash()
+    with QemuBoard(plan, folder) as board:
+        board.power_on()
+        board.console.wait_for("hello", timeout_s=10)
+        board.power_off()
+        content = board.read_flash()
+
+It decides nothing about the firmware on it.
 """
 
 from dataclasses import dataclass

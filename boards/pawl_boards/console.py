@@ -44,6 +44,7 @@ class Console:
         self._next = 0  # the line where the next wait begins
         self._death = ""
         self._fault: Exception | None = None
+        self._calling: int | None = None  # the thread that calls back, while it does
 
     # --- for tests ---
 
@@ -62,6 +63,11 @@ class Console:
     def death(self) -> str:
         """How the board ended by itself, or an empty string."""
         return self._death
+
+    @property
+    def is_calling_back(self) -> bool:
+        """Whether this is asked from within a callback."""
+        return self._calling == threading.get_ident()
 
     def on_line(self, callback: Callable[[Line], object]) -> None:
         """Call back with each new line, from the thread that reads; what it raises is raised by the next wait."""
@@ -139,8 +145,10 @@ class Console:
         return line
 
     def _call_back(self, line: Line) -> None:
+        self._calling = threading.get_ident()
         for callback in list(self._callbacks):
             self._call(callback, line)
+        self._calling = None
 
     def _call(self, callback: Callable[[Line], object], line: Line) -> None:
         try:

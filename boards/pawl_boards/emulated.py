@@ -1,8 +1,11 @@
 """What boards of every emulator share: a folder with flash and logs, a console, a line, a process that can be killed.
 
-flash.bin     the data flash, as the emulator writes it
-firmware.bin  what runs, read only
-console.log   lines of the console; emulator.log: what the emulator itself complains of
+    flash.bin     the data flash, as the emulator writes it
+    firmware.bin  what runs, read only
+    console.log   lines of the console
+    emulator.log  what the emulator itself complains of
+
+The folder stays when the board is closed.
 """
 
 import shutil
@@ -92,7 +95,11 @@ class EmulatedBoard:
 
     def power_off(self) -> None:
         """Kill the emulator (SIGKILL); a callback of the console may do so too."""
-        if self._process is not None and self._process.kill():
+        if self._process is None:
+            return
+        self._process.kill()
+        if not self._console.is_calling_back:  # else whoever comes next waits for its end
+            self._process.wait()
             self._process = None
 
     def reset(self) -> None:
@@ -120,9 +127,11 @@ class EmulatedBoard:
 
     def close(self) -> None:
         """Switch it off, and free port and log."""
-        self.power_off()
-        self._port.close()
-        self._console.close()
+        try:
+            self.power_off()
+        finally:
+            self._port.close()
+            self._console.close()
 
     def __enter__(self) -> Self:
         """Return itself, switched off."""

@@ -52,8 +52,8 @@ class EmulatorProcess:
 
     @property
     def is_running(self) -> bool:
-        """Whether the process lives."""
-        return self._process is not None and self._process.poll() is None
+        """Whether the process lives and wasn't killed here."""
+        return self._is_wanted and self._lives()
 
     @property
     def process_id(self) -> int:
@@ -61,18 +61,15 @@ class EmulatorProcess:
         assert self._process is not None  # noqa: S101 (the constructor would have raised)
         return self._process.pid
 
-    def kill(self) -> bool:
-        """Kill it and all it started, and wait until it is reaped and its last output was taken.
-
-        Called by the thread that takes its output it can't wait: False says so.
-        """
+    def kill(self) -> None:
+        """Kill it and all it started; doesn't wait."""
         self._is_wanted = False
-        if self.is_running:
+        if self._lives():
             os.killpg(self.process_id, signal.SIGKILL)
-        if threading.current_thread() is self._thread:
-            return False
+
+    def wait(self) -> None:
+        """Return when it is reaped and its last output was taken; not for callbacks, which are part of that."""
         self._thread.join()
-        return True
 
     def send(self, text: str) -> None:
         """Write to its stdin."""
@@ -80,6 +77,9 @@ class EmulatorProcess:
         assert self._process.stdin is not None  # noqa: S101 (a pipe)
         self._process.stdin.write(text.encode())
         self._process.stdin.flush()
+
+    def _lives(self) -> bool:
+        return self._process is not None and self._process.poll() is None
 
     def _run(self) -> None:
         try:

@@ -1,5 +1,6 @@
 """A board on QEMU: its arguments follow the memory map, its monitor is a pair of sockets, SIGKILL is its power switch."""
 
+import contextlib
 import os
 import socket
 from dataclasses import dataclass
@@ -61,6 +62,8 @@ class QemuBoard(EmulatedBoard):
         except BoardError as error:
             self.power_off()
             raise BoardError(f"{error}; it said: {self._errors()}") from error
+        with contextlib.suppress(BoardError):  # a program that ends at once: the console tells of that
+            self._monitor.execute("cont")
 
     def _reset(self) -> None:
         assert self._monitor is not None  # noqa: S101 (it runs)
@@ -71,7 +74,7 @@ class QemuBoard(EmulatedBoard):
         line = f"host={ADDRESS},port={self.line_port},server=on,wait=off,nodelay=on"
         page = f"file={_PARAMETERS},addr={self.plan.layout.PARAMETERS_ADDRESS:#x}"
         return [
-            *(self._machine.program, "-nodefaults", "-display", "none"),
+            *(self._machine.program, "-nodefaults", "-display", "none", "-S"),  # -S: waits for `cont`
             *("-chardev", f"stdio,id={machines.CONSOLE},signal=off"),
             *("-chardev", f"socket,id={machines.LINE},{line},logfile=line.log,logappend=on"),
             *self._machine.arguments(self.plan.layout, files),

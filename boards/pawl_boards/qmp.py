@@ -26,7 +26,7 @@ class Monitor:
         self._thread.start()
 
     def greet(self) -> None:
-        """Take QEMU's greeting and switch to commands: then it runs."""
+        """Take QEMU's greeting and switch to commands."""
         self._answer("start")
         self.execute("qmp_capabilities")
 

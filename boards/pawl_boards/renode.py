@@ -89,8 +89,10 @@ class RenodeBoard(EmulatedBoard):
 
     def close(self) -> None:
         """Switch it off, and free both ports and the log."""
-        super().close()
-        self._console_port.close()
+        try:
+            super().close()
+        finally:
+            self._console_port.close()
 
     def _start(self, page: bytes) -> None:
         temporary = self.folder / "tmp"  # Renode deletes others' folders in a shared one

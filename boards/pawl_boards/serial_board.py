@@ -16,6 +16,7 @@ from typing import Self
 
 import serial
 
+from pawl_boards.board import Board
 from pawl_boards.console import Console
 from pawl_boards.errors import BoardError, NotPossibleError
 
@@ -186,9 +187,9 @@ class SerialBench:
         self.kind = kind
         self._wiring = Wiring.of_options(options)
         self._folder = folder
-        self._board: SerialBoard | None = None
+        self._board: Board | None = None
 
-    def board(self, name: str = "board", image: Path | None = None, heap_bytes: int = 0) -> SerialBoard:
+    def board(self, name: str = "board", image: Path | None = None, heap_bytes: int = 0) -> Board:
         """Return the board; its firmware is what was flashed, its heap what that has."""
         if image is not None or heap_bytes:
             raise NotPossibleError("a real board runs what was flashed: no other firmware, no other heap")

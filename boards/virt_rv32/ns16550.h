@@ -5,13 +5,15 @@
 
 #define NS16550_DATA (0)
 #define NS16550_IER (1)
-#define NS16550_FCR (2)
+#define NS16550_IIR (2) // when read
+#define NS16550_FCR (2) // when written
 #define NS16550_LCR (3)
 #define NS16550_MCR (4)
 #define NS16550_LSR (5)
 
 #define IER_RECEIVED (0x01)
 #define IER_SENT (0x02)
+#define IIR_NOTHING (0x01)
 #define FCR_TRIGGER_14 (0xc1) // on, and an interrupt at 14 bytes or after a pause: one at each byte is too slow
 #define FCR_CLEAR (0x06)
 #define LCR_8N1 (0x03)

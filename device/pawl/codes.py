@@ -158,6 +158,10 @@ INDEX_MAX_BYTES = 65536
 SIGNATURES_MAX = 8
 EPOCH_STEP_MAX = 1024
 
+# Servers that a board connects to, as a serial line's OPEN numbers them
+SERVER_BROKER = 1
+SERVER_ANCHORS = 2
+
 # Events of a report
 EVENT_STARTED = 1
 EVENT_INSTALLED = 2

@@ -17,6 +17,8 @@ from pawl.errors import StorageError
 
 ERASED = const(0xFF)
 _CHUNK = const(256)
+_RISEN = b"\xff" * _CHUNK  # once for all regions
+_FALLEN = bytes(_CHUNK)
 
 
 def check_program(old, new):
@@ -71,7 +73,7 @@ class Region:
         self.start = start
         self.size = size
         self._before_erase = before_erase
-        self._erased = bytes((flash.erased,)) * _CHUNK
+        self._erased = _FALLEN if flash.erased == 0 else _RISEN
 
     def _check(self, offset, size):
         if offset < 0 or size < 0 or offset + size > self.size:

@@ -14,6 +14,7 @@ more. A CLOSE is never answered.
 
 import binascii
 
+from pawl import codes
 from pawl.compat import const
 
 PAYLOAD_MAX = const(1024)
@@ -38,8 +39,8 @@ DONE = const(19)  # host: SHA-256 of everything written, board: nothing
 FAULT = const(20)  # board: why, in words
 
 # Where to.
-BROKER = const(1)
-ANCHORS = const(2)
+BROKER = codes.SERVER_BROKER
+ANCHORS = codes.SERVER_ANCHORS
 
 # Reasons of CLOSE.
 ENDED = const(0)  # the other side of the connection closed it

@@ -69,13 +69,13 @@ def _p256_verify(x, y, message, signature):
 
 
 def load(mounted):
-    """Return the unix board's `main`, with what its interpreter brings."""
+    """Return the unix board's `main`, and what it hands on to, with what their interpreter brings."""
     stubs = {"vfs": ModuleType("vfs"), "tls": ModuleType("tls")}
     stubs["vfs"].__dict__.update(VfsRom=bytes, mount=mounted.mount)
     time.ticks_ms = time.ticks_diff = time.monotonic
     sys.modules.update(stubs)
     try:
-        return importlib.import_module("pawl.ports.unix.main")
+        return [importlib.import_module(f"pawl.{name}") for name in ("ports.unix.main", "startup")]
     finally:
         del time.ticks_ms, time.ticks_diff
         for name in stubs:
@@ -87,8 +87,7 @@ class GlitchBench:
 
     def __init__(self, folder):
         self.mounted = Mounted()
-        self.main = load(self.mounted)
-        startup = self.main.startup
+        self.main, startup = load(self.mounted)
         self._former = [
             (module, name, getattr(module, name))
             for module, name in ((startup, "asyncio"), (startup, "gc"), (self.main, "p256"))

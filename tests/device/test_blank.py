@@ -1,8 +1,8 @@
 """Provisioning of a blank board over its line: what it takes, what it refuses, and what a cut leaves."""
 
 import asyncio
-import hashlib
 
+from blank_host import IDENTITY, Board, Host, PowerCutError, frames_of, in_order, payload
 from support import refused
 
 from pawl import blank, codes, line
@@ -10,104 +10,12 @@ from pawl.flash import MemoryFlash
 from pawl.storage import Storage
 
 SECTOR = 4096
-IDLE_MAX = 50
 NAMES = (
     "page_a identity_a anchor_a anchor_b identity_b ratchet boots quarantine clock log envelope_a page_b"
     " envelope_b image_a image_b"
 ).split()
 REGIONS = {name: (number * SECTOR, SECTOR) for number, name in enumerate(NAMES)}
 SIZE = len(NAMES) * SECTOR
-IDENTITY = {
-    "device": "one",
-    "vendor": bytes(16),
-    "class_id": bytes(16),
-    "certificate": b"c" * 700,
-    "tls_key": b"k" * 121,
-    "host": "localhost",
-    "port": 8883,
-    "report_key": bytes(32),
-    "anchor_file": b"a" * 900,
-    "floor": {1: 1},
-    "anchor_port": 8884,
-}
-
-
-class PowerCutError(Exception):
-    """The power went."""
-
-
-class Board:
-    """The port of a board; `is_reset` after a reset."""
-
-    def __init__(self):
-        self.is_reset = False
-        self.fed = 0
-
-    def reset(self):
-        self.is_reset = True
-
-    def feed(self):
-        self.fed += 1
-
-    def log(self, text):
-        pass
-
-
-class Host:
-    """A line whose other end is a script: its first frames are sent when the board says BLANK, the next when those were answered.
-
-    A slow one takes and gives a few bytes at a time, and sometimes none. `heard`: (kind, payload) of all frames of the board.
-    """
-
-    def __init__(self, script, is_slow=True):
-        self.is_slow = is_slow
-        self.script = list(script)
-        self.heard = []
-        self._known = []
-        self._frames = line.Frames()
-        self._coming = b""
-        self._turn = 0
-        self._idle = 0
-
-    def readinto(self, buffer):
-        self._turn += 1
-        if not self._coming or self._is_busy():
-            self._idle += 1
-            if self._idle == IDLE_MAX:
-                raise PowerCutError
-            return None
-        self._idle = 0
-        part = self._coming[: min(len(buffer), 300)]
-        buffer[: len(part)] = part
-        self._coming = self._coming[len(part) :]
-        return len(part)
-
-    def write(self, view):
-        self._turn += 1
-        if self._is_busy():
-            return None
-        part = bytes(view[: 7 if self.is_slow else 1024])
-        room = self._frames.room()
-        room[: len(part)] = part
-        self._frames.add(len(part))
-        while (found := self._frames.next()) is not None:
-            self._hear((found[0], bytes(found[3])))
-        return len(part)
-
-    def _is_busy(self):
-        return self.is_slow and self._turn % 13 == 0
-
-    def _hear(self, frame):
-        is_again = frame in self._known  # an answer to what was sent twice, or a sign of life
-        self.heard.append(frame)
-        self._known.append(frame)
-        if frame[0] == line.FAULT:
-            self._known = self.heard[:1]
-        elif frame[0] == line.DONE or is_again:
-            return
-        if not self.script:
-            raise PowerCutError
-        self._coming += self.script.pop(0)
 
 
 def written(values=None):
@@ -117,33 +25,6 @@ def written(values=None):
     storage.provision(values or IDENTITY, b"anchor" * 100)
     storage.regions["image_a"].program(0, bytes(3000))
     return bytes(flash.store)
-
-
-def in_order(content):
-    """Return (offset, bytes) of what isn't erased in a flash, in the order that a board wants."""
-    found = []
-    for name in [name for name in NAMES if name[:8] != "identity"] + ["identity_b"]:
-        start, size = REGIONS[name]
-        for at in range(start, start + size, 992):
-            data = content[at : min(at + 992, start + size)]
-            if data != b"\xff" * len(data):
-                found.append((at, data))
-    return found
-
-
-def payload(offset, data):
-    """Return what a WRITE carries."""
-    return offset.to_bytes(4, "big") + data
-
-
-def frames_of(parts):
-    """Return the frames that write these spans, and the DONE behind them."""
-    digest = hashlib.sha256()
-    frames = []
-    for offset, data in parts:
-        digest.update(payload(offset, data))
-        frames.append(line.frame(line.WRITE, 0, 0, payload(offset, data)))
-    return frames + [line.frame(line.DONE, 0, 0, digest.digest())]
 
 
 def served(flash, script, is_slow=True):
@@ -159,11 +40,11 @@ def served(flash, script, is_slow=True):
 def test_a_blank_board_becomes_what_was_written():
     """It says its name, answers every span, and resets when it is complete."""
     flash, content = MemoryFlash(SIZE), written()
-    board, host = served(flash, frames_of(in_order(content)))
+    board, host = served(flash, frames_of(in_order(content, REGIONS)))
     assert board.is_reset and flash.store == content
     assert host.heard[0] == (line.BLANK, b"bench") and host.heard[-1] == (line.DONE, b"")
     answers = [(kind, said) for kind, said in host.heard[1:-1]]
-    assert answers == [(line.WRITTEN, payload(offset, b"")) for offset, _ in in_order(content)]
+    assert answers == [(line.WRITTEN, payload(offset, b"")) for offset, _ in in_order(content, REGIONS)]
 
 
 def test_what_is_in_the_way_is_erased_first():
@@ -172,7 +53,7 @@ def test_what_is_in_the_way_is_erased_first():
     for name in NAMES:
         if name != "identity_a":
             flash.program(REGIONS[name][0] + 1024, bytes(32))
-    board, host = served(flash, frames_of(in_order(content)))
+    board, host = served(flash, frames_of(in_order(content, REGIONS)))
     assert [kind for kind, _ in host.heard].count(line.BLANK) == len(NAMES)
     assert board.is_reset and flash.store == content
 
@@ -184,14 +65,14 @@ def test_a_board_with_an_identity_takes_nothing():
         flash.program(REGIONS["identity_a"][0] + place, b"\xfe" + b"\xff" * 31)
         before = bytes(flash.store)
         assert not blank.is_blank(Storage(flash, REGIONS))
-        assert refused(served, flash, frames_of(in_order(written()))) == codes.REASON_FLASH_PROGRAM
+        assert refused(served, flash, frames_of(in_order(written(), REGIONS))) == codes.REASON_FLASH_PROGRAM
         assert flash.store == before
 
 
 def test_every_frame_may_come_twice():
     """A lost answer is asked for again: nothing is hashed or programmed twice."""
     flash, content = MemoryFlash(SIZE), written()
-    script = frames_of(in_order(content))
+    script = frames_of(in_order(content, REGIONS))
     board, host = served(flash, [frame + frame for frame in script])
     assert board.is_reset and flash.store == content
     assert [kind for kind, _ in host.heard].count(line.WRITTEN) == 2 * (len(script) - 1)
@@ -200,7 +81,7 @@ def test_every_frame_may_come_twice():
 def test_noise_is_no_frame():
     """Bytes between frames, and a frame of which some were lost, don't matter."""
     flash, content = MemoryFlash(SIZE), written()
-    script = frames_of(in_order(content))
+    script = frames_of(in_order(content, REGIONS))
     script[0] = b"\xc5\x3a\x11noise" + script[0][:200] + script[0] + script[0]
     assert served(flash, script)[0].is_reset
     assert flash.store == content
@@ -235,16 +116,17 @@ def test_identity_a_is_never_taken():
     content = written()
     start = REGIONS["identity_a"][0]
     span = (start, content[start : start + 992])
-    for parts in ([span], in_order(content) + [span]):
+    for parts in ([span], in_order(content, REGIONS) + [span]):
         said, _ = faults(frames_of(parts)[:-1])
         assert len(said) == 1 and "by the board alone" in said[0]
 
 
 def test_order_is_kept():
     """Nothing behind identity_b but identity_b, nothing back, nothing over another."""
-    parts = in_order(written())
+    parts = in_order(written(), REGIONS)
     for bad in (
         parts + parts[:1],
+        parts + [(REGIONS["image_b"][0], bytes(32))],
         [parts[1], parts[0]],
         parts[:2] + parts[:1],
         [parts[0], (parts[0][0], bytes(32))],
@@ -256,7 +138,7 @@ def test_order_is_kept():
 
 def test_done_is_for_what_was_written():
     """Another digest, no digest, a span left out, and DONE before anything."""
-    script = frames_of(in_order(written()))
+    script = frames_of(in_order(written(), REGIONS))
     wrong = line.frame(line.DONE, 0, 0, bytes(32))
     none = line.frame(line.DONE, 0, 0, b"")
     for bad in (script[:-1] + [wrong], script[:-1] + [none], script[1:], script[:-2] + script[-1:]):
@@ -271,9 +153,9 @@ def test_an_identity_that_is_none_completes_nothing():
     """The record has to be whole, whatever the digest says."""
     content = bytearray(written())
     content[REGIONS["identity_b"][0] + 100] ^= 1
-    said, _ = faults(frames_of(in_order(bytes(content))))
+    said, _ = faults(frames_of(in_order(bytes(content), REGIONS)))
     assert len(said) == 1 and "identity" in said[0]
-    said, _ = faults(frames_of(in_order(bytes(content))[:2]))
+    said, _ = faults(frames_of(in_order(bytes(content), REGIONS)[:2]))
     assert len(said) == 1 and "identity" in said[0]
 
 
@@ -281,7 +163,7 @@ def test_flash_that_does_not_keep_is_told():
     """In the board's words; it stays blank."""
     flash = MemoryFlash(SIZE)
     flash.program = lambda offset, data: None
-    board, host = served(flash, frames_of(in_order(written()))[:1])
+    board, host = served(flash, frames_of(in_order(written(), REGIONS))[:1])
     assert (line.FAULT, b"flash did not keep what was programmed") in host.heard
     assert not board.is_reset
 
@@ -289,7 +171,7 @@ def test_flash_that_does_not_keep_is_told():
 def test_a_fault_begins_anew():
     """After it, spans from the first one on make the board complete."""
     flash, content = MemoryFlash(SIZE), written()
-    script = frames_of(in_order(content))
+    script = frames_of(in_order(content, REGIONS))
     board, host = served(flash, script[:3] + script[:1] + script)
     assert line.FAULT in [kind for kind, _ in host.heard]
     assert board.is_reset and flash.store == content
@@ -336,7 +218,7 @@ def test_a_cut_at_any_operation():
 
 def is_provisioned(flash, content, ends):
     """Provision until the cut; count in `ends` how it left the board, which must be fit for use; return whether it came."""
-    script = frames_of(in_order(content))
+    script = frames_of(in_order(content, REGIONS))
     board, _ = served(flash, script, False)
     storage = Storage(flash, REGIONS)
     is_blank = blank.is_blank(storage)

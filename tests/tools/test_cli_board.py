@@ -33,5 +33,5 @@ def test_port_belongs_to_a_real_board():
 def test_port_alone_means_serial():
     """With --port the tests run on the board there: what is for emulators isn't among them."""
     for options, status in (((), 0), (("--port", "/dev/ttyUSB0"), 1)):
-        code, output = run(*options, "-k", "test_firmware_must_exist")
+        code, output = run(*options, "-k", "test_flash_is_erased")
         assert code == status and ("pytest's exit code 5" if status else "1 passed") in output

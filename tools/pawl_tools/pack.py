@@ -15,6 +15,7 @@ from pawl_tools.errors import ToolError
 from pawl_tools.toolchain import Toolchain
 
 _IGNORED = ("__pycache__", ".git")
+_OTHER_PORTS = ("esp32", "firmware", "host")
 
 
 def pack_application(folder: Path, toolchain: Toolchain) -> bytes:
@@ -26,7 +27,7 @@ def pack_application(folder: Path, toolchain: Toolchain) -> bytes:
 
 def pack_agent(toolchain: Toolchain) -> bytes:
     """Return the unix board's agent: the `pawl` package that this host has installed."""
-    return pack(Path(pawl.__file__).parent, toolchain, prefix="pawl", ignored=(*_IGNORED, "host"))
+    return pack(Path(pawl.__file__).parent, toolchain, prefix="pawl", ignored=(*_IGNORED, *_OTHER_PORTS))
 
 
 def pack(

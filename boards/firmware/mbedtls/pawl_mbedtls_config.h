@@ -7,13 +7,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-// Memory is MicroPython's heap, so that what TLS takes is in the figures of that heap.
-void *m_tracked_calloc(size_t count, size_t size);
-void m_tracked_free(void *memory);
+// Memory is its own, see tls_memory.c.
 #define MBEDTLS_PLATFORM_C
 #define MBEDTLS_PLATFORM_MEMORY
-#define MBEDTLS_PLATFORM_CALLOC_MACRO m_tracked_calloc
-#define MBEDTLS_PLATFORM_FREE_MACRO m_tracked_free
+#define MBEDTLS_PLATFORM_NO_STD_FUNCTIONS // no allocator of the C library behind it
+#define MBEDTLS_MEMORY_BUFFER_ALLOC_C
+#define MBEDTLS_MEMORY_DEBUG // counts the most that was taken
+#define MBEDTLS_PLATFORM_FPRINTF_MACRO(...) ((void)0)
+#define MBEDTLS_PLATFORM_EXIT_MACRO tls_memory_exit
+void tls_memory_exit(int code);
 #define MBEDTLS_PLATFORM_SNPRINTF_MACRO snprintf
 
 // tls_time.c, random.c
@@ -38,9 +40,7 @@ int64_t tls_now(int64_t *now);
 #define MBEDTLS_GCM_C
 #define MBEDTLS_CCM_C
 #define MBEDTLS_MD_C
-#define MBEDTLS_SHA1_C // hashlib.sha1
 #define MBEDTLS_SHA256_C
-#define MBEDTLS_MD5_C // hashlib.md5
 
 #define MBEDTLS_BIGNUM_C
 #define MBEDTLS_ECP_C
@@ -64,6 +64,9 @@ int64_t tls_now(int64_t *now);
 #define MBEDTLS_SSL_EXTENDED_MASTER_SECRET
 #define MBEDTLS_SSL_SERVER_NAME_INDICATION
 #define MBEDTLS_KEY_EXCHANGE_ECDHE_ECDSA_ENABLED
+#define MBEDTLS_SSL_CIPHERSUITES \
+    MBEDTLS_TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, \
+    MBEDTLS_TLS_ECDHE_ECDSA_WITH_AES_128_CCM
 #define MBEDTLS_DEPRECATED_REMOVED
 
 // Buffers for records: tls_records.c asks the server for this size. Our own records carry at most a certificate chain.

@@ -6,7 +6,7 @@ A port's Port is a Board with `reset()` and `feed()`.
 import sys
 import time
 
-from pawl import codes, line, mqtt, p256
+from pawl import codes, mqtt, p256
 from pawl.anchor_session import AnchorSession
 from pawl.compat import const
 from pawl.errors import TransportError
@@ -14,6 +14,7 @@ from pawl.index import b64u
 from pawl.ports import tls
 
 _KEEPALIVE_S = const(60)
+_PACKET_MAX_BYTES = const(8704)  # the largest is the index of an image of 512 KiB: two variants of 128 blocks
 _CONNECT_TIMEOUT_S = const(20)
 _NAME_BYTES = const(15)
 
@@ -21,16 +22,16 @@ _NAME_BYTES = const(15)
 class Board:
     """The part that all ports share. `random(count)` returns random bytes fit for keys.
 
-    `await open_stream(context, identity, target, server_name)` returns what `tls.connect` wants; `target` is line.BROKER
-    or line.ANCHORS. `packet_bytes`: the largest MQTT packet that is delivered, an index of that many bytes among them.
+    `await open_stream(context, identity, target, server_name)` returns what `tls.connect` wants; `target` is
+    codes.SERVER_BROKER or SERVER_ANCHORS.
     """
 
-    def __init__(self, random, open_stream, packet_bytes):
+    def __init__(self, random, open_stream):
         self.random = random
         self._open_stream = open_stream
         self._attempts = 0
         # Made first, and once: later the heap has no room for it in one piece.
-        self._buffer = bytearray(packet_bytes)
+        self._buffer = bytearray(_PACKET_MAX_BYTES)
 
     ticks_ms = staticmethod(time.ticks_ms)
     ticks_diff = staticmethod(time.ticks_diff)
@@ -63,13 +64,13 @@ class Board:
         self._attempts += 1
         name = anchor.server_names[self._attempts % len(anchor.server_names)]
         context = tls.context(anchor.ca, identity.certificate, identity.tls_key)
-        stream = await self._connect(context, identity, line.BROKER, name)
+        stream = await self._connect(context, identity, codes.SERVER_BROKER, name)
         return lambda on_message: self._client(stream, identity.device, on_message)
 
     async def connect_anchors(self, identity):
         """Return an anchor session under a name of one use: nobody can take its place by knowing the device's."""
         name = b64u(self.random(_NAME_BYTES))
-        stream = await self._connect(tls.anchor_context(), identity, line.ANCHORS, None)
+        stream = await self._connect(tls.anchor_context(), identity, codes.SERVER_ANCHORS, None)
         return AnchorSession(lambda on_message: self._client(stream, name, on_message))
 
     async def _connect(self, context, identity, target, server_name):

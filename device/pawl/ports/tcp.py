@@ -2,12 +2,12 @@
 
 import asyncio
 
-from pawl import line
+from pawl import codes
 
 
 async def open_stream(context, identity, target, server_name):
     """Return what `tls.connect` wants of a connection to a target; `server_name` is None only in anchor sessions."""
-    port = identity.port if target == line.BROKER else identity.anchor_port
+    port = identity.port if target == codes.SERVER_BROKER else identity.anchor_port
     return await dial(context, identity.host, port, server_name)
 
 

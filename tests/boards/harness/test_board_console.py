@@ -50,8 +50,8 @@ def test_machine_that_ends_itself_is_reported_with_its_unfinished_line(board):
     with pytest.raises(BoardDiedError, match="with exit code 0"):
         board.console.wait_for("never", START_S)
     assert board.console.lines[-1].text == "dying, in the middle of a li"
-    board.power_on()  # what was noticed is over with the next start
-    board.power_off()
+    start(board)  # what was noticed is over with the next start
+    board.console.wait_for("line open", START_S)
 
 
 def test_death_that_nobody_noticed_fails_the_test(bench, bare_program, tmp_path):
@@ -85,7 +85,7 @@ def test_callback_sees_each_line_and_its_failure_is_raised(board):
 
 def test_callback_can_cut_the_power(board):
     """At a line is when power cuts are aimed: the callback's thread does it, the next start is clean."""
-    board.console.on_line(lambda line: board.process.kill() if "00000010" in line.text else None)
+    board.console.on_line(lambda line: board.power_off() if "00000010" in line.text else None)
     start(board, b"W")
     board.console.wait_for("wrote 00000010", START_S)
     board.power_off()

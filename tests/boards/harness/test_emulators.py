@@ -1,6 +1,10 @@
 """How emulators are started, and what they leave behind: nothing."""
 
+import signal
 import socket
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -11,6 +15,18 @@ from pawl_boards.board import BoardPlan
 from pawl_boards.errors import BoardError
 
 pytestmark = pytest.mark.emulators("qemu", "renode")  # a real board has a firmware of its own
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from bare_board import LAYOUT
+from pawl_boards.board import BoardPlan
+from pawl_boards.qemu import QemuBoard
+
+board = QemuBoard(BoardPlan(layout=LAYOUT, firmware=Path(sys.argv[1])), Path(sys.argv[2]))
+board.power_on()
+print(board.process.process_id, flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
 
 
 def test_nothing_is_left_behind(bench, bare_program):
@@ -59,3 +75,16 @@ def test_firmware_must_exist_and_fit(tmp_path):
         file.truncate(LAYOUT.FIRMWARE_BYTES + 1)
     with pytest.raises(BoardError, match="has room for"):
         driver(BoardPlan(layout=LAYOUT, firmware=big), tmp_path / "board")
+
+
+@pytest.mark.emulators("qemu")
+def test_emulator_dies_with_the_tests_that_are_killed(bare_program, tmp_path):
+    """Tests that get SIGKILL can't clean up: the kernel ends their emulators."""
+    command = [sys.executable, "-c", KILLED, bare_program, tmp_path / "board"]
+    done = subprocess.run(command, cwd=Path(__file__).parent, check=False, capture_output=True, text=True)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    status = Path("/proc") / done.stdout.strip() / "status"
+    deadline = time.monotonic() + 20
+    while status.exists() and "State:\tZ" not in status.read_text():  # nobody may reap it here
+        assert time.monotonic() < deadline, "QEMU still runs"
+        time.sleep(0.05)

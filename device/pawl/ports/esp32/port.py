@@ -2,11 +2,8 @@
 
 import machine
 
-from pawl.compat import const
 from pawl.ports.board import Board
 from pawl.ports.esp32.net import Path
-
-_PACKET_MAX_BYTES = const(8192)
 
 
 class Port(Board):
@@ -14,7 +11,7 @@ class Port(Board):
 
     def __init__(self, watchdog, station):
         self.path = Path(station)
-        super().__init__(station.random, self.path.open_stream, _PACKET_MAX_BYTES)
+        super().__init__(station.random, self.path.open_stream)
         self.watchdog = watchdog
 
     def set_time(self, now_s):

@@ -4,7 +4,6 @@ import asyncio
 import layout
 import time
 
-from pawl import startup
 from pawl.errors import PawlError
 from pawl.ports.firmware.flash import BoardFlash
 from pawl.ports.firmware.port import Port
@@ -18,7 +17,9 @@ except ImportError:
 
 def run():
     """Boot what is in flash; returns only by a reset."""
-    port = Port()
+    port = Port()  # before the rest is imported: its buffers need room in one piece
+    from pawl import startup
+
     flash = BoardFlash()
     _require_identity(port, Storage(flash, layout.REGIONS))
     startup.run(port, flash, layout.REGIONS, verify)
@@ -26,9 +27,10 @@ def run():
 
 def _require_identity(port, storage):
     """Let a blank board be provisioned; one that can't read who it is says so, and waits for the watchdog, unfed."""
-    from pawl import blank  # pyright: ignore[reportAttributeAccessIssue]
+    first = storage.regions["identity_a"]
+    if first.is_erased(0, first.size):
+        from pawl import blank  # pyright: ignore[reportAttributeAccessIssue]
 
-    if blank.is_blank(storage):
         asyncio.run(blank.serve(port, storage, port.link, layout.NAME))
     try:
         storage.identity()

@@ -2,11 +2,8 @@
 
 import _board
 
-from pawl.compat import const
 from pawl.ports.board import Board
 from pawl.ports.firmware.net import Wire, open_stream
-
-_PACKET_MAX_BYTES = const(8192)
 
 
 class Port(Board):
@@ -16,7 +13,7 @@ class Port(Board):
     """
 
     def __init__(self):
-        super().__init__(_board.random, self._open_stream, _PACKET_MAX_BYTES)
+        super().__init__(_board.random, self._open_stream)
         self.link = _board.Line()
         self._wire = Wire(self.link, self)
 

@@ -3,19 +3,16 @@
 import os
 import sys
 
-from pawl.compat import const
 from pawl.ports import tcp
 from pawl.ports.board import Board
 from pawl.ports.unix import layout
-
-_PACKET_MAX_BYTES = const(20480)
 
 
 class Port(Board):
     """The unix board. `watchdog` is the file that feeding writes to. mbedTLS goes by the system's clock."""
 
     def __init__(self, watchdog):
-        super().__init__(os.urandom, tcp.open_stream, _PACKET_MAX_BYTES)
+        super().__init__(os.urandom, tcp.open_stream)
         self.watchdog = watchdog
 
     def reset(self):
