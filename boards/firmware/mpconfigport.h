@@ -12,6 +12,9 @@
 #define MICROPY_FLOAT_IMPL (MICROPY_FLOAT_IMPL_FLOAT)
 #define MICROPY_PERSISTENT_CODE_LOAD (1)
 
+// What C takes between two looks at the stack, TLS above all: recursion without end is an exception, not an overflow.
+#define MICROPY_STACK_CHECK_MARGIN (8192)
+
 #define MICROPY_MBEDTLS_CONFIG_BARE_METAL (1)
 
 // Application images are ROMFS. With rom_ioctl one would be mounted before anything verified it.
