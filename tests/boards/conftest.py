@@ -8,6 +8,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from applications import Workshop
 from rig import Rig
 
 from pawl_tools import toolchain
@@ -30,3 +31,9 @@ def images():
     """Two versions of an application of 100 KB."""
     programs = toolchain.find()
     return {version: blinky(version, programs) for version in (1, 2)}
+
+
+@pytest.fixture
+def workshop(tmp_path):
+    """Where applications for this test are packed."""
+    return Workshop(tmp_path / "workshop", toolchain.find())
