@@ -116,3 +116,14 @@ class Judge:
         clock.times = clock.times._replace(uptime=clock.times.uptime + DAY_S)
         assert clock.save(), "the clock's region takes no snapshot"
         return self.region(storage, "clock")
+
+    def offered_a_day_ago(self, content, time_s):
+        """Return (offset, content) of the clock's region after an offer of this time, and a day of uptime since."""
+        storage = self.storage(content)
+        anchor = storage.anchors(storage.identity().anchor_file, storage.ratchet(), verify).current
+        clock = storage.clock(StoppedPort())
+        clock.follow(anchor)
+        clock.attest(anchor, time_s, anchor.directors[0])
+        clock.times = clock.times._replace(uptime=clock.times.uptime + DAY_S)
+        assert clock.save(), "the clock's region takes no snapshot"
+        return self.region(storage, "clock")

@@ -19,11 +19,11 @@ from pawl_tools.demo.applications import blinky
 def play(tmp_path, bench):
     """Play a coroutine function `walk(rig)` with a site of its own."""
 
-    async def scene(walk):
-        async with Rig(tmp_path / "site", bench) as rig:
+    async def scene(walk, options):
+        async with Rig(tmp_path / "site", bench, **options) as rig:
             await walk(rig)
 
-    return lambda walk: asyncio.run(scene(walk))
+    return lambda walk, **options: asyncio.run(scene(walk, options))
 
 
 @pytest.fixture(scope="session")

@@ -33,6 +33,7 @@ class Power:
         self.ratchet = 0
         self.cuts = []
         self._pattern = None
+        self._times = 0
         board.console.on_line(self._look)
 
     @classmethod
@@ -67,14 +68,20 @@ class Power:
             await self.rig.start_bridge()
         await asyncio.to_thread(self.board.power_on)
 
+    async def on_alone(self):
+        """Switch it on, and carry nothing."""
+        await self.rig.stop_bridge()
+        await asyncio.to_thread(self.board.power_on)
+
     async def cut(self):
         """Cut the power now, and judge what is left."""
         await asyncio.to_thread(self.board.power_off)
         self._note_cut()
 
-    async def cut_at(self, pattern, timeout_s=TIMEOUT_S):
-        """Cut the power when it prints a line of this pattern, judge what is left, return the line."""
+    async def cut_at(self, pattern, *, times=1, timeout_s=TIMEOUT_S):
+        """Cut the power when it prints a line of this pattern so many times, judge what is left, return the line."""
         seen = len(self.lines)
+        self._times = times
         self._pattern = pattern
         await self._wait(lambda: self._pattern is None, f"no {pattern!r}", timeout_s)
         await asyncio.to_thread(self.board.power_off)
@@ -83,8 +90,10 @@ class Power:
 
     def _look(self, line):
         if self._pattern is not None and re.search(self._pattern, line.text):
-            self._pattern = None
-            self.board.power_off()
+            self._times -= 1
+            if not self._times:
+                self._pattern = None
+                self.board.power_off()
 
     def _note_cut(self):
         self.cuts.append(self.state())
@@ -100,6 +109,12 @@ class Power:
         """Let a day of uptime pass while it is off: the budget of slot erases is whole again."""
         offset, content = self.judge.day_later(self.board.read_flash())
         self.board.write_flash(content, offset)
+
+    def flip_byte(self, region, at=1000):
+        """Flip a bit of a region while the board is off."""
+        start, _ = self.judge.layout.REGIONS[region]
+        (value,) = self.board.read_flash(start + at, 1)
+        self.board.write_flash(bytes([value ^ 1]), start + at)
 
     async def assign(self, raw):
         """Import a release and assign it; return its digest."""

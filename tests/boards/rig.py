@@ -24,11 +24,11 @@ LIMITS = Limits(connects_per_minute=6000)
 
 
 class Rig:
-    """Everything of one test, in one folder; `bench` makes the boards."""
+    """Everything of one test, in one folder; `bench` makes the boards; the trust anchor was issued `anchor_age_s` ago."""
 
-    def __init__(self, folder: Path, bench):
+    def __init__(self, folder: Path, bench, anchor_age_s=0):
         folder.mkdir()
-        self.site = Site(folder, toolchain.find(), int(time.time()))
+        self.site = Site(folder, toolchain.find(), int(time.time()) - anchor_age_s)
         self.boards = {}
         self.bridge = None
         self._bench = bench
