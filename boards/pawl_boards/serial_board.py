@@ -122,7 +122,9 @@ class SerialBoard:
 
     def read_flash(self, start: int = 0, size: int | None = None) -> bytes:
         """Refuse: what is in a real flash can't be read from outside."""
-        raise NotPossibleError(f"{self.name}: the flash of a real board can't be read from here ({start}, {size})")
+        raise NotPossibleError(
+            f"{self.name}: the flash of a real board can't be read from here ({start}, {size})"
+        )
 
     def write_flash(self, content: bytes, start: int = 0) -> None:
         """Refuse: a real board is provisioned over its serial line."""
@@ -186,10 +188,12 @@ class SerialBench:
         self._folder = folder
         self._board: SerialBoard | None = None
 
-    def board(self, name: str = "board", image: Path | None = None, heap_bytes: int = 0) -> SerialBoard:
-        """Return the board; its firmware is what was flashed, its heap what that has."""
-        if image is not None or heap_bytes:
-            raise NotPossibleError("a real board runs what was flashed: no other firmware, no other heap")
+    def board(
+        self, name: str = "board", image: Path | None = None, heap_bytes: int = 0, watchdog_s: int = 0
+    ) -> SerialBoard:
+        """Return the board; its firmware is what was flashed, its heap and its watchdog what that has."""
+        if image is not None or heap_bytes or watchdog_s:
+            raise NotPossibleError("a real board runs what was flashed: no other firmware, heap or watchdog")
         if self._board is not None:
             raise NotPossibleError(f"one board is at {self._wiring.console}: there is no board {name!r}")
         self._board = SerialBoard(self.kind, self._wiring, self._folder / name)
