@@ -13,4 +13,8 @@ ENTROPY_BYTES = 32
 
 def fresh(heap_bytes: int, watchdog_s: int = 0) -> bytes:
     """Return the page's content with entropy that no start had before."""
-    return struct.pack("<II", MAGIC, heap_bytes) + secrets.token_bytes(ENTROPY_BYTES) + struct.pack("<I", watchdog_s)
+    return (
+        struct.pack("<II", MAGIC, heap_bytes)
+        + secrets.token_bytes(ENTROPY_BYTES)
+        + struct.pack("<I", watchdog_s)
+    )

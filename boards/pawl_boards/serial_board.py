@@ -189,10 +189,12 @@ class SerialBench:
         self._folder = folder
         self._board: Board | None = None
 
-    def board(self, name: str = "board", image: Path | None = None, heap_bytes: int = 0) -> Board:
-        """Return the board; its firmware is what was flashed, its heap what that has."""
-        if image is not None or heap_bytes:
-            raise NotPossibleError("a real board runs what was flashed: no other firmware, no other heap")
+    def board(
+        self, name: str = "board", image: Path | None = None, heap_bytes: int = 0, watchdog_s: int = 0
+    ) -> Board:
+        """Return the board; its firmware is what was flashed, its heap and its watchdog what that has."""
+        if image is not None or heap_bytes or watchdog_s:
+            raise NotPossibleError("a real board runs what was flashed: no other firmware, heap or watchdog")
         if self._board is not None:
             raise NotPossibleError(f"one board is at {self._wiring.console}: there is no board {name!r}")
         self._board = SerialBoard(self.kind, self._wiring, self._folder / name)

@@ -19,6 +19,19 @@ async def main():
         await asyncio.sleep(5)
 """
 
+# The same, once its main() returned: then nobody feeds the watchdog any more.
+TICKS_UNWELL = """
+import asyncio, time
+
+async def tick():
+    while True:
+        print("uptime", time.ticks_ms() // 1000)
+        await asyncio.sleep(1)
+
+async def main():
+    asyncio.create_task(tick())
+"""
+
 
 class Workshop:
     """Packs applications in a folder of its own; the same arguments give the same image."""

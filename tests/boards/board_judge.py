@@ -65,12 +65,15 @@ class Judge:
         counter.step()
         return Bootloader(storage, verify).settle(counter.is_unwell())
 
-    def require_sound(self, content, ratchet_before=0):
-        """Require whole images where marks say so, a signed image to boot, a ratchet that didn't fall; return its number."""
+    def require_sound(self, content, ratchet_before=0, damaged=()):
+        """Require whole images where marks say so, a signed image to boot, a ratchet that didn't fall; return its number.
+
+        `damaged` names slots that the test spoiled: they may be marked, and must not boot before they are whole.
+        """
         storage = self.storage(content)
         for slot in storage.slots:
             status = slot.status()
-            if status.state in _SAYS_WHOLE:
+            if status.state in _SAYS_WHOLE and slot.name not in damaged:
                 self._require_whole(slot, status.digest)
         decision = self.decision(content)
         if decision.action != boot.RECOVER:

@@ -61,12 +61,22 @@ class BridgeProcess:
     """`pawl bridge` as operators run it, for one line."""
 
     def __init__(self, line, port):
-        self._arguments = [_PAWL, "bridge", line, "--broker", f"{HOST}:{port}", "--connects-per-minute", "6000"]
+        self._arguments = [
+            _PAWL,
+            "bridge",
+            line,
+            "--broker",
+            f"{HOST}:{port}",
+            "--connects-per-minute",
+            "6000",
+        ]
         self._process = None
 
     def start(self):
         """Start it."""
-        self._process = subprocess.Popen(self._arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self._process = subprocess.Popen(
+            self._arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
 
     def kill(self):
         """Kill it, whatever it does."""

@@ -7,6 +7,8 @@
     await power.on()
     settled = await power.settled()
     await power.end_on(power.wanted)
+
+Every cut asks the judge whether what is left would boot.
 """
 
 import asyncio
@@ -32,6 +34,7 @@ class Power:
         self.wanted = None
         self.ratchet = 0
         self.cuts = []
+        self.damaged = set()
         self._pattern = None
         self._times = 0
         board.console.on_line(self._look)
@@ -102,7 +105,7 @@ class Power:
     def judge_now(self):
         """Judge its flash while it is off; return what that holds."""
         content = self.board.read_flash()
-        self.ratchet = self.judge.require_sound(content, self.ratchet)
+        self.ratchet = self.judge.require_sound(content, self.ratchet, self.damaged)
         return content
 
     def pass_day(self):
@@ -110,9 +113,10 @@ class Power:
         offset, content = self.judge.day_later(self.board.read_flash())
         self.board.write_flash(content, offset)
 
-    def flip_byte(self, region, at=1000):
-        """Flip a bit of a region while the board is off."""
-        start, _ = self.judge.layout.REGIONS[region]
+    def damage(self, slot, at=1000):
+        """Flip a bit of the image in slot 0 or 1 while the board is off."""
+        self.damaged.add(slot)
+        start, _ = self.judge.layout.REGIONS[("image_a", "image_b")[slot]]
         (value,) = self.board.read_flash(start + at, 1)
         self.board.write_flash(bytes([value ^ 1]), start + at)
 

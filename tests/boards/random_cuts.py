@@ -38,8 +38,10 @@ class Campaign:
         boards = [RandomCuts(self, rig, number) for number in range(AT_ONCE)]
         for board in boards:
             await board.make()
-        await asyncio.gather(*(board.run() for board in boards))
-        self.say()
+        try:
+            await asyncio.gather(*(board.run() for board in boards))
+        finally:
+            self.say()
 
     def say(self):
         """Print the figures where a test run shows them with -s."""
@@ -94,8 +96,8 @@ class RandomCuts:
         if is_reverted:
             assert settled.reason == codes.REASON_TRIALS, settled
             self.power.wanted = before
-        self.campaign.counts["updates that ended on " + ("the old" if is_reverted else "the new") + " release"] += 1
         await self._require_end()
+        self.campaign.counts[f"updates that ended on the {'old' if is_reverted else 'new'} release"] += 1
 
     async def _cut(self, *, is_first):
         is_early = self.chance.random() < _FIRST_MS_SHARE

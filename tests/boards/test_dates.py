@@ -40,7 +40,9 @@ def test_certificates_are_judged_by_the_time_floor(play, workshop):
         await power.on()
         refused = await power.printed(f"pawl: link {codes.REASON_LINK_TLS} ")
         assert "expired" in refused or "has ended" in refused, refused
-        assert (await rig.site.server.device(NAME)).boots is None, "it said hello to a broker that it must refuse"
+        assert (await rig.site.server.device(NAME)).boots is None, (
+            "it said hello to a broker that it must refuse"
+        )
 
         await _give_broker_certificate(rig.site, now + timedelta(days=2 * _DAYS))
         await power.assign(rig.release(workshop.steady(2), 2))

@@ -25,7 +25,9 @@ async def _cut_in_download(power):
     await power.cut_at(r"blocks 16/")
     await power.on()
     await power.cut_at(rf"blocks {_SECTOR_BLOCKS}/")
-    assert _progress(power.lines_now())[0][0] == 0, "a sector that was begun before the cut isn't gone on with"
+    assert _progress(power.lines_now())[0][0] == 0, (
+        "a sector that was begun before the cut isn't gone on with"
+    )
     await power.on()
     await power.cut_at("state INSTALL")
     held = [done for done, _ in _progress(power.lines_now())]

@@ -31,7 +31,7 @@ def test_damaged_slots_fall_back_and_are_repaired(play, workshop):
         await power.end_on(power.wanted)
 
         await power.cut()
-        power.flip_byte("image_b")
+        power.damage(codes.RUNNING_B)
         assert _decided(power) == (boot.BOOT, codes.RUNNING_A, codes.REASON_FALLBACK)
         await power.on()
         await power.printed("row 7 slot A")
@@ -40,13 +40,13 @@ def test_damaged_slots_fall_back_and_are_repaired(play, workshop):
         await _repair(power, raw)
 
         await power.cut()
-        power.flip_byte("image_a")
-        power.flip_byte("image_b")
+        power.damage(codes.RUNNING_A)
+        power.damage(codes.RUNNING_B)
         assert _decided(power) == (boot.RECOVER, None, codes.REASON_OK)
         await power.on()
         await power.printed("row 8 slot -")
         await _repair(power, raw)
         assert power.ratchet == 2
-        assert "application 2 runs" in power.lines_now() or await power.printed("application 2 runs")
+        await power.printed("application 2 runs")
 
     play(walk)

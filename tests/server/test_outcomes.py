@@ -167,6 +167,12 @@ def test_success_is_not_what_the_suit_report_denies(subject):
     assert outcomes.outcome(OFFERED, report) == OFFERED
 
 
+def test_a_recovery_agent_that_starts_is_no_success():
+    """It names no release; its ratchet still names the one that flash has lost, and that is to be repaired."""
+    report = _report(codes.EVENT_STARTED, digest=RELEASE, subject=None)
+    assert outcomes.outcome(OFFERED, report) == OFFERED
+
+
 def test_success_needs_no_suit_report():
     """The ratchet in the signed report says it all."""
     report = _report(codes.EVENT_INSTALLED, digest=RELEASE, subject=None)

@@ -118,7 +118,11 @@ def issue(
 
 
 def _builder(
-    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey, days: int, now: datetime | None = None
+    subject: x509.Name,
+    issuer: x509.Name,
+    key: ec.EllipticCurvePublicKey,
+    days: int,
+    now: datetime | None = None,
 ) -> x509.CertificateBuilder:
     now = now or datetime.now(UTC)
     return (

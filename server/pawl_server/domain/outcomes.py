@@ -78,6 +78,8 @@ def _runs(assignment: Assignment, report: SignedReport) -> Assignment:
         return assignment
     if report.reason not in _RUNS_IT:  # a fallback: confirmed once, but another release runs
         return assignment
+    if report.subject is None and report.event == codes.EVENT_STARTED:
+        return assignment  # nothing runs but the recovery agent: the ratchet still names what flash has lost
     if report.subject is not None and not _says_ok_of(assignment, report.subject):
         return assignment
     return replace(assignment, state=AssignmentState.SUCCEEDED, reason=codes.REASON_OK)
