@@ -20,7 +20,7 @@ ALONE = ("_asyncio", "_board", "deflate", "gc", "sys", "tls", "vfs")
 STARTERS = ("boot", "socket")
 NAMES = (*FROZEN, *BUILT_IN, *STARTERS)
 PLANTED = "print('PLANTED {name}')\n"
-TYPED = "\x03\x03\x04\x01\x02\r\nprint('PLANTED typed')\r\n"
+TYPED = "\x03\x03\x04\x01\x02\r\nprint('PLANTED typed')\r\n\x05"
 LOOK = """
 import sys, vfs, asyncio, io, pawl
 print('path', sys.path)
