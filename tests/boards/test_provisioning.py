@@ -82,11 +82,12 @@ def provision(rig, board, factory):
 def cut_at_half(process, board):
     """Cut the board's power once half is written; return what the program said, and its exit code."""
     said = []
-    for text in process.stdout:
-        said.append(text)
-        if "written: 50 %" in text:
-            board.power_off()
-    return "".join(said), process.wait()
+    with process:
+        for text in process.stdout:
+            said.append(text)
+            if "written: 50 %" in text:
+                board.power_off()
+    return "".join(said), process.returncode
 
 
 def test_a_blank_board_is_provisioned_once(play, tmp_path):
