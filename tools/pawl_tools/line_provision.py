@@ -57,9 +57,8 @@ def provision(
 
 async def _provision(name: str, make_image: Callable[[], bytes], desk: "Desk") -> None:
     spec = bridge_wire.parse(name)
-    await spec.check()
     try:
-        wire = await spec.open()
+        wire = await spec.begin() or await spec.open()
     except OSError as error:
         raise ToolError(f"{name} can't be opened ({error}): is the board powered on?") from None
     with contextlib.closing(wire):
