@@ -17,7 +17,8 @@ from xmlrpc.server import SimpleXMLRPCServer
 
 from rig import Rig
 
-from pawl_boards import firmware, maps, parameters, renode_machine
+from pawl_boards import drivers, firmware, maps, parameters, renode_machine
+from pawl_boards.bench import Bench
 from pawl_boards.emulated import write_erased
 from pawl_tools import toolchain
 from pawl_tools.bridge import BridgeThread
@@ -25,8 +26,7 @@ from pawl_tools.demo.applications import blinky
 from pawl_tools.site import HOST
 
 BOARD = "virt_rv32"
-# Renode's time isn't ours.
-SETTLE_TIMEOUT_S = 300
+KEYWORD_TIMEOUT_S = 400
 
 
 class SiteKeywords:
@@ -35,14 +35,15 @@ class SiteKeywords:
     def __init__(self, folder):
         self._folder = folder
         self._layout = maps.load(BOARD)
-        self._rig = Rig(folder / "site", None)
+        bench = Bench(BOARD, drivers.EMULATORS[drivers.RENODE], folder, drivers.PATIENCE[drivers.RENODE])
+        self._rig = Rig(folder / "site", bench)
         self._loop = asyncio.new_event_loop()
         self._bridge = None
         threading.Thread(target=self._loop.run_forever, daemon=True).start()
         self._await(self._rig.__aenter__())
 
     def _await(self, coroutine):
-        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(SETTLE_TIMEOUT_S + 60)
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(KEYWORD_TIMEOUT_S)
 
     def _file(self, board, name="flash.bin"):
         return self._folder / board / name
@@ -110,7 +111,7 @@ class SiteKeywords:
 
     def settled_state(self, board):
         """Return how the assignment ended."""
-        return str(self._await(self._rig.settled(board, SETTLE_TIMEOUT_S)).state)
+        return str(self._await(self._rig.settled(board)).state)
 
     def ratchet_at_server(self, board):
         """Return the sequence number that the board reported."""
