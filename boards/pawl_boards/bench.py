@@ -20,8 +20,9 @@ class Bench:
     second = bench.board("second", heap_bytes=96 * 1024)
     """
 
-    def __init__(self, kind: str, driver: Driver, folder: Path) -> None:
+    def __init__(self, kind: str, driver: Driver, folder: Path, patience: int = 1) -> None:
         self.kind = kind
+        self.patience = patience  # how much longer everything may take than on QEMU
         self._driver = driver
         self._folder = folder
         self._boards: dict[str, Board] = {}

@@ -11,4 +11,7 @@ QEMU = "qemu"
 RENODE = "renode"
 SERIAL = "serial"
 
+# How much longer everything may take there than on QEMU.
+PATIENCE = {QEMU: 1, RENODE: 4}
+
 EMULATORS: dict[str, Callable[[BoardPlan, Path], Board]] = {QEMU: QemuBoard, RENODE: RenodeBoard}

@@ -76,7 +76,7 @@ def _make_bench(config: pytest.Config, folder: Path) -> Bench | SerialBench:
         return SerialBench(kind, config.option, folder)
     if emulator == drivers.RENODE and renode.find() is None:
         pytest.skip(renode.ABSENT)
-    return Bench(kind, drivers.EMULATORS[emulator], folder)
+    return Bench(kind, drivers.EMULATORS[emulator], folder, drivers.PATIENCE[emulator])
 
 
 @pytest.hookimpl(wrapper=True)

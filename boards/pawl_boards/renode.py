@@ -8,11 +8,11 @@ import contextlib
 import os
 import shutil
 import socket
-import struct
 import threading
 import time
 from pathlib import Path
 
+from pawl_boards import renode_machine
 from pawl_boards.board import BoardPlan
 from pawl_boards.emulated import EmulatedBoard
 from pawl_boards.errors import BoardError
@@ -21,28 +21,15 @@ from pawl_boards.line_port import ADDRESS, LinePort
 ABSENT = "no renode on PATH or in RENODE_HOME"
 START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 10.0
-_BOARDS = Path(__file__).resolve().parents[1]
 _PAUSE_S = 0.05
 _STOPPED = "PAWL" + "-STOPPED"
 
 _SCRIPT = """\
-$name="{name}"
-$platform=@{platform}
-$firmware=@{firmware}
 include @{machine}
-{page}
 emulation CreateServerSocketTerminal {console_port} "console" false
 connector Connect sysbus.console console
 emulation CreateServerSocketTerminal {line_port} "line" false true
 connector Connect sysbus.line line
-"""
-
-# Renode works in a folder of its own, and takes the file's path from here only.
-_PLATFORM = """\
-using "{platform}"
-
-flash:
-    fileName: "{flash}"
 """
 
 
@@ -63,9 +50,7 @@ class RenodeBoard(EmulatedBoard):
         if program is None:
             raise BoardError(f"{ABSENT}: README says how to install it")
         self._program = program
-        self._machine = _BOARDS / plan.name / f"{plan.name}.resc"
-        if not self._machine.is_file():
-            raise BoardError(f"{plan.name} doesn't run on Renode: there is no {self._machine}")
+        renode_machine.find(plan.name)
         super().__init__(plan, folder.resolve())
         self._console_port = LinePort()
         self._console_reader: threading.Thread | None = None
@@ -110,26 +95,11 @@ class RenodeBoard(EmulatedBoard):
         self.process.send("machine Reset\n")
 
     def _script(self, page: bytes) -> str:
-        layout = self.plan.layout
-        words = struct.unpack(f"<{len(page) // 4}I", page)
-        writes = [
-            f"sysbus WriteDoubleWord {layout.PARAMETERS_ADDRESS + 4 * n:#x} {word:#x}"
-            for n, word in enumerate(words)
-        ]
         return _SCRIPT.format(
-            name=self.name,
-            machine=self._machine,
-            platform=self._write_platform(),
-            firmware=self.firmware_file,
-            page="\n".join(writes),
+            machine=renode_machine.write(self.folder, self.plan.layout, self.firmware_file, page),
             console_port=self._console_port.number,
             line_port=self.line_port,
         )
-
-    def _write_platform(self) -> Path:
-        path = self.folder / "board.repl"
-        path.write_text(_PLATFORM.format(platform=self._machine.with_suffix(".repl"), flash=self.flash_file))
-        return path
 
     def _connect(self) -> socket.socket:
         """Return a connection to the console, once Renode has run the script; BoardError with its log if it doesn't."""

@@ -22,6 +22,7 @@ from pawl_boards.errors import BoardError, NotPossibleError
 
 BAUD = 115200
 RESET_PULSE_S = 0.1
+SERIAL_PATIENCE = 4  # a real board is slower than an emulated one
 POWER_COMMAND_TIMEOUT_S = 30
 _READ_TIMEOUT_S = 0.2
 
@@ -185,6 +186,7 @@ class SerialBench:
 
     def __init__(self, kind: str, options: Namespace, folder: Path) -> None:
         self.kind = kind
+        self.patience = SERIAL_PATIENCE
         self._wiring = Wiring.of_options(options)
         self._folder = folder
         self._board: Board | None = None

@@ -129,7 +129,7 @@ class Power:
     async def settled(self, timeout_s=TIMEOUT_S):
         """Return the assignment when it is settled, as the server knows it."""
         server = self.rig.site.server
-        deadline = time.monotonic() + timeout_s
+        deadline = time.monotonic() + timeout_s * self.rig.patience
         while (assignment := await server.assignment(self.name)) is None or assignment.is_open:
             assert time.monotonic() < deadline, f"not settled: {assignment}\n{self.tail()}"
             await asyncio.sleep(_LOOK_S)
@@ -155,7 +155,7 @@ class Power:
         assert known.sequence == self.ratchet, (known, self.ratchet)
 
     async def _wait(self, holds, complaint, timeout_s):
-        deadline = time.monotonic() + timeout_s
+        deadline = time.monotonic() + timeout_s * self.rig.patience
         while not holds():
             assert not self.board.console.death, self.board.console.death
             assert time.monotonic() < deadline, f"{complaint}\n{self.tail()}"

@@ -33,6 +33,7 @@ class Rig:
         self.site = Site(folder, toolchain.find(), int(time.time()) - anchor_age_s)
         self.boards = {}
         self.bridge = None
+        self.patience = bench.patience
         self._bench = bench
         self._events = None
         self._seen = []
@@ -106,7 +107,7 @@ class Rig:
 
     async def until(self, wanted, timeout_s=STEP_TIMEOUT_S):
         """Return the first event since the last one returned for which `wanted` holds; what came before it is dropped."""
-        deadline = time.monotonic() + timeout_s
+        deadline = time.monotonic() + timeout_s * self.patience
         while True:
             for number, event in enumerate(self._seen):
                 if wanted(event):
@@ -129,7 +130,7 @@ class Rig:
 
     async def printed(self, name, pattern, timeout_s=STEP_TIMEOUT_S, since=0):
         """Return the number of lines up to and with the first one, from `since` on, that a pattern matches."""
-        deadline = time.monotonic() + timeout_s
+        deadline = time.monotonic() + timeout_s * self.patience
         while True:
             lines = self.lines(name)
             for number in range(since, len(lines)):

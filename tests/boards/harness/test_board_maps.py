@@ -11,6 +11,7 @@ from pawl_boards.errors import BoardError
 REPL = Path(__file__).parents[3] / "boards" / "virt_rv32" / "virt_rv32.repl"
 ADDRESSES = {
     "firmware": "FIRMWARE_ADDRESS",
+    "flash": "FLASH_ADDRESS",
     "ram": "RAM_ADDRESS",
     "clint": "CLINT_ADDRESS",
     "plic": "PLIC_ADDRESS",
