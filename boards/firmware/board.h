@@ -21,6 +21,7 @@ typedef struct {
     uint32_t magic;
     uint32_t heap_bytes; // 0: LAYOUT_HEAP_BYTES
     uint8_t entropy[32];
+    uint32_t watchdog_s; // 0: LAYOUT_WATCHDOG_S; only less than that counts
 } parameters_t;
 
 const parameters_t *board_parameters(void);
@@ -40,6 +41,8 @@ void board_halt(void) __attribute__((noreturn)); // for ever, without a watchdog
 
 uint64_t board_ticks_us(void);
 void board_watchdog_feed(void);
+// How long it lasts, in seconds: the layout's time, or less if the page says so. Boards ask the shared firmware.
+uint32_t firmware_watchdog_s(void);
 // Until an interrupt or, unless negative, the timeout. An event since the last sleep ends it at once.
 void board_sleep(int timeout_ms);
 

@@ -48,6 +48,11 @@ static size_t heap_bytes(const parameters_t *parameters) {
     return bytes;
 }
 
+uint32_t firmware_watchdog_s(void) {
+    uint32_t asked = board_parameters()->watchdog_s;
+    return asked && asked < LAYOUT_WATCHDOG_S ? asked : LAYOUT_WATCHDOG_S;
+}
+
 static void run_frozen(const char *name) {
     int type;
     void *found;

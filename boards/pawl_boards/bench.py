@@ -26,12 +26,19 @@ class Bench:
         self._folder = folder
         self._boards: dict[str, Board] = {}
 
-    def board(self, name: str = "board", image: Path | None = None, heap_bytes: int = 0) -> Board:
+    def board(
+        self, name: str = "board", image: Path | None = None, heap_bytes: int = 0, watchdog_s: int = 0
+    ) -> Board:
         """Return a new board, switched off; `image` is its firmware, if not the project's."""
         if name in self._boards:
             raise ValueError(f"there is a board {name!r} on this bench: give each one its own name")
         layout = maps.load(self.kind)
-        plan = BoardPlan(layout=layout, firmware=image or firmware.find(self.kind), heap_bytes=heap_bytes)
+        plan = BoardPlan(
+            layout=layout,
+            firmware=image or firmware.find(self.kind),
+            heap_bytes=heap_bytes,
+            watchdog_s=watchdog_s,
+        )
         board = self._driver(plan, self._folder / name)
         self._boards[name] = board
         return board

@@ -19,11 +19,12 @@ from pawl_boards.maps import Hardware
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BoardPlan:
-    """What a board is built from: its memory map, its firmware, and the size of its heap (0: the memory map's)."""
+    """What a board is built from: its memory map, its firmware, size of its heap and time of its watchdog (0: the map's)."""
 
     layout: Hardware
     firmware: Path
     heap_bytes: int = 0
+    watchdog_s: int = 0
 
     @property
     def name(self) -> str:

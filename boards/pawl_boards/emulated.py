@@ -88,7 +88,7 @@ class EmulatedBoard:
         self.power_off()  # reaps what died by itself
         self._begin()
         try:
-            self._start(parameters.fresh(self.plan.heap_bytes))
+            self._start(parameters.fresh(self.plan.heap_bytes, self.plan.watchdog_s))
         except BaseException:
             self.power_off()
             raise

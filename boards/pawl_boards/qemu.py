@@ -29,13 +29,13 @@ class QemuBoard(EmulatedBoard):
     """A board that QEMU emulates.
 
     Beside the files of every emulated board its folder has `qemu.log` (what the firmware did wrong, since the last start) and `line.log`
-    (bytes that the board sent on the line).
+    (bytes that the board sent on the line). `options` count from the next start.
     """
 
     def __init__(self, plan: BoardPlan, folder: Path, options: QemuOptions | None = None) -> None:
         self._machine = machines.find(plan.name)
         super().__init__(plan, folder)
-        self._options = options or QemuOptions()
+        self.options = options or QemuOptions()
         self._monitor: Monitor | None = None
         self._resets = 0
 
@@ -79,9 +79,9 @@ class QemuBoard(EmulatedBoard):
             *("-chardev", f"socket,id={machines.LINE},{line},logfile=line.log,logappend=on"),
             *self._machine.arguments(self.plan.layout, files),
             *("-device", f"loader,{page},force-raw=on"),
-            *("-d", self._options.log, "-D", "qemu.log"),
-            *(("-icount", "shift=0") if self._options.icount else ()),
-            *self._options.arguments,
+            *("-d", self.options.log, "-D", "qemu.log"),
+            *(("-icount", "shift=0") if self.options.icount else ()),
+            *self.options.arguments,
         ]
 
     def _take_event(self, event: str) -> None:

@@ -26,29 +26,23 @@ _PAUSE_S = 0.05
 _STOPPED = "PAWL" + "-STOPPED"
 
 _SCRIPT = """\
-mach create "{name}"
-machine LoadPlatformDescription @{repl}
-machine LoadPlatformDescription @{flash_repl}
-sysbus LoadBinary @{firmware} {firmware_address:#x}
+$name="{name}"
+$platform=@{platform}
+$firmware=@{firmware}
+include @{machine}
 {page}
-macro reset
-\"\"\"
-    sysbus.cpu PC {firmware_address:#x}
-\"\"\"
-runMacro $reset
 emulation CreateServerSocketTerminal {console_port} "console" false
 connector Connect sysbus.console console
 emulation CreateServerSocketTerminal {line_port} "line" false true
 connector Connect sysbus.line line
 """
 
-_FLASH = """\
-flash: MTD.CFIFlash @ sysbus {address:#x}
-    fileName: "{file}"
-    size: {size:#x}
-    bits: SysbusAccessWidth.DoubleWord
-    nonPersistent: false
-    EraseBlockSize: {erase:#x}
+# Renode works in a folder of its own, and takes the file's path from here only.
+_PLATFORM = """\
+using "{platform}"
+
+flash:
+    fileName: "{flash}"
 """
 
 
@@ -69,9 +63,9 @@ class RenodeBoard(EmulatedBoard):
         if program is None:
             raise BoardError(f"{ABSENT}: README says how to install it")
         self._program = program
-        self._repl = _BOARDS / plan.name / f"{plan.name}.repl"
-        if not self._repl.is_file():
-            raise BoardError(f"{plan.name} doesn't run on Renode: there is no {self._repl}")
+        self._machine = _BOARDS / plan.name / f"{plan.name}.resc"
+        if not self._machine.is_file():
+            raise BoardError(f"{plan.name} doesn't run on Renode: there is no {self._machine}")
         super().__init__(plan, folder.resolve())
         self._console_port = LinePort()
         self._console_reader: threading.Thread | None = None
@@ -93,6 +87,11 @@ class RenodeBoard(EmulatedBoard):
             super().close()
         finally:
             self._console_port.close()
+
+    def _place_firmware(self) -> None:
+        """Copy the firmware as it is: the memory behind it is there without a file, and 32 MiB take a second to load."""
+        super()._place_firmware()
+        os.truncate(self.firmware_file, self.plan.firmware.stat().st_size)
 
     def _start(self, page: bytes) -> None:
         temporary = self.folder / "tmp"  # Renode deletes others' folders in a shared one
@@ -119,26 +118,17 @@ class RenodeBoard(EmulatedBoard):
         ]
         return _SCRIPT.format(
             name=self.name,
-            repl=self._repl,
-            flash_repl=self._write_flash_repl(),
+            machine=self._machine,
+            platform=self._write_platform(),
             firmware=self.firmware_file,
-            firmware_address=layout.FIRMWARE_ADDRESS,
             page="\n".join(writes),
             console_port=self._console_port.number,
             line_port=self.line_port,
         )
 
-    def _write_flash_repl(self) -> Path:
-        """Describe the data flash: Renode takes the file's path from here only, and works in a folder of its own."""
-        layout, path = self.plan.layout, self.folder / "flash.repl"
-        path.write_text(
-            _FLASH.format(
-                address=layout.FLASH_ADDRESS,
-                file=self.flash_file,
-                size=layout.FLASH_BYTES,
-                erase=layout.ERASE_BYTES,
-            )
-        )
+    def _write_platform(self) -> Path:
+        path = self.folder / "board.repl"
+        path.write_text(_PLATFORM.format(platform=self._machine.with_suffix(".repl"), flash=self.flash_file))
         return path
 
     def _connect(self) -> socket.socket:

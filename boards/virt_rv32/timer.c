@@ -37,7 +37,7 @@ uint64_t board_ticks_us(void) {
 
 void board_watchdog_feed(void) {
     bool were_on = interrupts_off();
-    watchdog_at = now() + (uint64_t)LAYOUT_WATCHDOG_S * LAYOUT_TIMER_HZ;
+    watchdog_at = now() + (uint64_t)firmware_watchdog_s() * LAYOUT_TIMER_HZ;
     set_compare(watchdog_at);
     interrupts_restore(were_on);
 }

@@ -211,7 +211,7 @@ class End:
         self.credit -= OVERHEAD + len(payload)
         return self._frame(DATA, payload)
 
-    def accept(self, kind, sequence, payload) -> bool:
+    def note(self, kind, sequence, payload) -> bool:
         """Note a frame of this connection; False if one is missing before it, it makes no sense or wasn't granted: LOST."""
         if sequence != self._next_in:
             return False

@@ -24,11 +24,11 @@ LIMITS = Limits(connects_per_minute=6000)
 
 
 class Rig:
-    """Everything of one test, in one folder; `bench` makes the boards."""
+    """Everything of one test, in one folder; `bench` makes the boards; the trust anchor was issued `anchor_age_s` ago."""
 
-    def __init__(self, folder: Path, bench):
+    def __init__(self, folder: Path, bench, anchor_age_s=0):
         folder.mkdir()
-        self.site = Site(folder, toolchain.find(), int(time.time()))
+        self.site = Site(folder, toolchain.find(), int(time.time()) - anchor_age_s)
         self.boards = {}
         self.bridge = None
         self._bench = bench
@@ -65,9 +65,9 @@ class Rig:
         await self.site.server.enroll(read_enrolment(folder / "enrolment.json"))
         return folder / "flash.bin"
 
-    async def add(self, name, factory, heap_bytes=0):
-        """Make a board with a factory release in its flash; it is off."""
-        board = self._bench.board(name, heap_bytes=heap_bytes)
+    async def add(self, name, factory, **options):
+        """Make a board with a factory release in its flash; it is off. `options` are the bench's: heap_bytes, watchdog_s."""
+        board = self._bench.board(name, **options)
         self.boards[name] = board
         flash = await self.enroll(name, factory, maps.load(board.name))
         board.write_flash(flash.read_bytes())

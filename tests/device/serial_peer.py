@@ -77,7 +77,7 @@ class Bridge:
             self.targets.append(payload[0])
         if self.end is None or connection != self.end.connection:
             return
-        assert self.end.accept(kind, sequence, payload), "a gap"
+        assert self.end.note(kind, sequence, payload), "a gap"
         if kind == line.OPEN and self.is_answering:
             self.say(self.end.opened())
         elif kind == line.DATA:
@@ -100,6 +100,7 @@ class Bridge:
 
     def grant(self, size):
         """Give credit."""
+        self.end._granted += size
         self.say(self.end._frame(line.CREDIT, size.to_bytes(2, "big")))
 
 

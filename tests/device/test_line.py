@@ -48,7 +48,7 @@ def reach(end, frame):
     """Give a frame to an end; return whether it was accepted, and the payload's size."""
     ((kind, connection, sequence, payload),) = feed(line.Frames(), bytes(frame))
     assert connection == end.connection
-    return end.accept(kind, sequence, payload), len(payload)
+    return end.note(kind, sequence, payload), len(payload)
 
 
 def joined(board_window=100, bridge_window=200):
@@ -221,9 +221,9 @@ def test_a_gap_ends_a_connection():
     """A frame that is missing, comes twice, or comes from another beginning isn't accepted."""
     for step in (-1, 1, 2, 128, 255):
         _, bridge = joined()
-        assert not bridge.accept(line.DATA, (1 + step) & 255, b"x"), step
+        assert not bridge.note(line.DATA, (1 + step) & 255, b"x"), step
     _, bridge = joined()
-    assert bridge.accept(line.DATA, 1, b"x")
+    assert bridge.note(line.DATA, 1, b"x")
 
 
 def test_numbers_go_on_after_255():
@@ -244,8 +244,8 @@ def test_data_beyond_the_credit_is_not_accepted():
     assert board.room() == -11
     assert not reach(bridge, board.data(b""))[0]
     _, bridge = line.End(9, 50), line.End(9, 50)
-    assert bridge.accept(line.OPEN, 0, b"\x01\x00\x64")
-    assert not bridge.accept(line.DATA, 1, b"before it was opened")
+    assert bridge.note(line.OPEN, 0, b"\x01\x00\x64")
+    assert not bridge.note(line.DATA, 1, b"before it was opened")
 
 
 def test_frames_that_make_no_sense_are_not_accepted():
@@ -266,8 +266,8 @@ def test_frames_that_make_no_sense_are_not_accepted():
         (255, b""),
     )
     for kind, payload in table:
-        assert not line.End(9, 100).accept(kind, 0, payload), kind
-    assert line.End(9, 100).accept(line.CLOSE, 0, b"\x00")
+        assert not line.End(9, 100).note(kind, 0, payload), kind
+    assert line.End(9, 100).note(line.CLOSE, 0, b"\x00")
 
 
 def test_credit_is_given_back_in_halves_of_a_window():

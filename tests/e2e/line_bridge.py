@@ -64,7 +64,7 @@ class LineBridge:
     def _take(self, kind, connection, sequence, payload):
         if kind == line.OPEN:
             self._end = line.End(connection, 8192)
-        assert self._end.accept(kind, sequence, payload), (kind, sequence)
+        assert self._end.note(kind, sequence, payload), (kind, sequence)
         if kind == line.OPEN:
             self._dial()
         elif kind == line.DATA and self._server is not None:

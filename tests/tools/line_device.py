@@ -126,7 +126,7 @@ class LineDevice:
         if kind == line.CLOSE:
             self.closed = payload[0]
             return
-        if not self.end.accept(kind, sequence, payload):
+        if not self.end.note(kind, sequence, payload):
             self.closed = line.LOST
             self.wire.send(bytes(self.end.close(line.LOST)))
             return

@@ -151,7 +151,7 @@ class Carrier:
         if kind == line.CLOSE:
             self._connection, self._left = None, connection
             connection.leave()
-        elif connection.end.accept(kind, sequence, payload):
+        elif connection.end.note(kind, sequence, payload):
             connection.take(kind, payload)
         else:
             self._counts.lost += 1
@@ -165,7 +165,7 @@ class Carrier:
         await self._end_all()
         self._outbox.clear()
         connection = Connection(number, self._outbox, self._bucket, self._counts)
-        is_whole = connection.end.accept(line.OPEN, 0, memoryview(payload))
+        is_whole = connection.end.note(line.OPEN, 0, memoryview(payload))
         address = self._targets.get(payload[0]) if is_whole else None
         if address is None or not self._connects.try_take():
             self._counts.refused += 1

@@ -90,14 +90,22 @@ def create_authority(name: str, *, days: int = AUTHORITY_DAYS) -> Identity:
 
 
 def issue(
-    authority: Identity, common_name: str, *, server_names: tuple[str, ...] = (), days: int
+    authority: Identity,
+    common_name: str,
+    *,
+    server_names: tuple[str, ...] = (),
+    days: int,
+    now: datetime | None = None,
 ) -> Identity:
-    """Return a certificate with a new key: a server's if it has server names (DNS or IP), else a client's."""
+    """Return a certificate with a new key: a server's if it has server names (DNS or IP), else a client's.
+
+    Its days begin now, or at another time.
+    """
     key = ec.generate_private_key(ec.SECP256R1())
     issuer = authority.certificate.subject
     purpose = ExtendedKeyUsageOID.SERVER_AUTH if server_names else ExtendedKeyUsageOID.CLIENT_AUTH
     builder = (
-        _builder(_name(common_name), issuer, key.public_key(), days)
+        _builder(_name(common_name), issuer, key.public_key(), days, now)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_usage(is_authority=False), critical=True)
         .add_extension(x509.ExtendedKeyUsage([purpose]), critical=False)
@@ -110,9 +118,9 @@ def issue(
 
 
 def _builder(
-    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey, days: int
+    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey, days: int, now: datetime | None = None
 ) -> x509.CertificateBuilder:
-    now = datetime.now(UTC)
+    now = now or datetime.now(UTC)
     return (
         x509.CertificateBuilder()
         .subject_name(subject)

@@ -217,7 +217,7 @@ class SerialStream(io.IOBase):
                 return
 
     def _take(self, kind, sequence, payload):
-        is_sound = self._end.accept(kind, sequence, payload)
+        is_sound = self._end.note(kind, sequence, payload)
         if not is_sound or (kind == line.DATA and self._last + len(payload) > WINDOW):
             if self._wire.flush():
                 self._wire.send(self._end.close(line.LOST))
