@@ -19,7 +19,7 @@ static void set(uintptr_t place, uint32_t value) {
 }
 
 void watchdog_start(void) {
-    set(LOAD, LAYOUT_WATCHDOG_S * LAYOUT_CLOCK_HZ);
+    set(LOAD, firmware_watchdog_s() * LAYOUT_CLOCK_HZ);
     set(CONTROL, CONTROL_INTERRUPT_AND_RESET);
 }
 
