@@ -88,7 +88,14 @@ def run():
     if step == 0:
         check_flash()
         check_rest()
-    print("step", step, "cause", _board.reset_cause(), "random", "".join("%02x" % byte for byte in _board.random(8)))
+    print(
+        "step",
+        step,
+        "cause",
+        _board.reset_cause(),
+        "random",
+        "".join("%02x" % byte for byte in _board.random(8)),
+    )
     _board.flash_program(0, bytes((mark & mark - 1,)) + b"\xff" * 31)
     STEPS[step]()
 
