@@ -13,13 +13,17 @@ CAUSES = ["0", "1", "2", "2", "2"]  # power, asked, fault, exception, watchdog
 WATCHDOG_S = 4
 TIMEOUT_S = 60
 
-pytestmark = pytest.mark.emulators("qemu")  # Renode raises no fault where nothing is; a real board has a firmware of its own
+pytestmark = pytest.mark.emulators(
+    "qemu"
+)  # Renode raises no fault where nothing is; a real board has a firmware of its own
 
 
 @pytest.fixture
 def image(bench):
     """Firmware of this kind of board with that first code."""
-    subprocess.run([sys.executable, PROJECT / "scripts" / "firmware", bench.kind, "--boot", FIRST_CODE], check=True)
+    subprocess.run(
+        [sys.executable, PROJECT / "scripts" / "firmware", bench.kind, "--boot", FIRST_CODE], check=True
+    )
     return PROJECT / "build" / "firmware" / f"{bench.kind}-{FIRST_CODE.stem}" / "firmware.bin"
 
 
