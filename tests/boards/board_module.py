@@ -9,6 +9,7 @@ import sys
 import _board
 import layout
 import uctypes
+from _pawl_native import verify
 
 NOWHERE = 0xF0000000  # neither memory nor a device, on any of these boards
 
@@ -19,7 +20,7 @@ def refuses(kind, call, *args):
         call(*args)
     except kind:
         return
-    raise SystemExit("not refused: %r %r" % (call, args))
+    raise SystemExit("not refused: {!r} {!r}".format(call, args))
 
 
 def check_flash():
@@ -56,8 +57,6 @@ def recurse():
 def check_rest():
     """Recursion without end is an exception; the native signature check is there and refuses nonsense."""
     refuses(RuntimeError, recurse)
-    from _pawl_native import verify
-
     assert not verify(bytes(32), bytes(32), b"message", bytes(64))
     assert _board.random(16) != _board.random(16) != os.urandom(16)
     refuses(ValueError, _board.random, -1)
@@ -71,7 +70,7 @@ def wait():
 
 def stay():
     """Be fed for ever."""
-    print("all steps done")
+    print("all steps done")  # noqa: T201 (the console is what is looked at)
     while True:
         _board.feed()
 
@@ -88,14 +87,8 @@ def run():
     if step == 0:
         check_flash()
         check_rest()
-    print(
-        "step",
-        step,
-        "cause",
-        _board.reset_cause(),
-        "random",
-        "".join("%02x" % byte for byte in _board.random(8)),
-    )
+    random = "".join("{:02x}".format(byte) for byte in _board.random(8))
+    print("step", step, "cause", _board.reset_cause(), "random", random)  # noqa: T201 (as above)
     _board.flash_program(0, bytes((mark & mark - 1,)) + b"\xff" * 31)
     STEPS[step]()
 

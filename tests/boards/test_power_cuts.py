@@ -5,11 +5,13 @@ import re
 from power import Power
 
 from pawl import codes
+from pawl_boards import maps
 
 NAME = "bench-1"
-# More than a sector of the board's flash: a cut loses the blocks of the sector it hit, and no other one.
+# More than the largest sector of a board's flash: a cut loses the blocks of the sector it hit, and no other one.
 _LARGE_BYTES = 270_000
-_SECTOR_BLOCKS = 64
+_LARGE_BLOCKS = 64
+_BLOCK_BYTES = 4096
 
 
 def _progress(lines):
@@ -24,14 +26,16 @@ async def _cut_in_download(power):
     await power.on()
     await power.cut_at(r"blocks 16/")
     await power.on()
-    await power.cut_at(rf"blocks {_SECTOR_BLOCKS}/")
-    assert _progress(power.lines_now())[0][0] == 0, (
-        "a sector that was begun before the cut isn't gone on with"
-    )
+    await power.cut_at(rf"blocks {_LARGE_BLOCKS}/")
+    sector = max(1, maps.load(power.board.name).ERASE_BYTES // _BLOCK_BYTES)
+    held = _progress(power.lines_now())[0][0]
+    assert 16 // sector * sector <= held < _LARGE_BLOCKS, f"whole sectors are gone on with: {held}"
+    assert held % sector == 0, f"a sector that was begun before the cut isn't gone on with: {held}"
     await power.on()
     await power.cut_at("state INSTALL")
-    held = [done for done, _ in _progress(power.lines_now())]
-    assert held[0] == _SECTOR_BLOCKS, f"blocks of a whole sector were fetched again: {held}"
+    held = _progress(power.lines_now())[0][0]
+    assert held >= _LARGE_BLOCKS, f"blocks of a whole sector were fetched again: {held}"
+    assert held % sector == 0, f"as above: {held}"
     await power.on()
 
 
