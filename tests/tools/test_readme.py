@@ -31,4 +31,4 @@ def test_make_targets_exist():
     makefile = (ROOT / "Makefile").read_text()
     assert "demo" in re.findall(r"(?:`| {4})make (\w+)", README)
     for target in re.findall(r"(?:`| {4})make (\w+)", README):
-        assert f"\n{target}:\n" in makefile, target
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
