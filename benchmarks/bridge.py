@@ -81,7 +81,7 @@ def _read_frames(wire: socket.socket) -> float:
         frames.add(wire.recv_into(frames.room()))
         while (found := frames.next()) is not None:
             kind, _, sequence, payload = found
-            if not end.accept(kind, sequence, payload) or kind == line.CLOSE:
+            if not end.note(kind, sequence, payload) or kind == line.CLOSE:
                 raise RuntimeError(f"the connection ended with {left} bytes to come")
             if kind == line.DATA:
                 left -= len(payload)

@@ -1,6 +1,7 @@
 """Boards that are updated from release to release for ever, and lose power at random moments meanwhile.
 
-A seed names the moments as parts of an update's time, which is measured first; what they hit depends on the machine.
+A seed names the moments as parts of an update's time, which is measured first; some count from where the board goes on
+with the update. What they hit depends on the machine.
 """
 
 import asyncio
@@ -19,6 +20,9 @@ _SPAN_MIN_S = 2.0
 _FIRST_MS_S = 0.05
 _FIRST_MS_SHARE = 0.15
 _CUTS_MAX = 3
+_AT_WORK_SHARE = 0.6
+_RESTS = ("boot", "booted", "IDLE", "CLEANUP")
+_LOOK_S = 0.02
 
 
 class Campaign:
@@ -104,6 +108,8 @@ class RandomCuts:
         if is_early and is_first:
             await asyncio.to_thread(self.power.board.power_off)
             await self.power.on()
+        if not is_early and self.chance.random() < _AT_WORK_SHARE:
+            await self._at_work()
         await asyncio.sleep(self.chance.uniform(0, _FIRST_MS_S if is_early else self.span_s))
         await self.power.cut()
         self.campaign.counts["cuts"] += 1
@@ -111,6 +117,12 @@ class RandomCuts:
         if is_first:
             self.power.pass_day()
         await self.power.on()
+
+    async def _at_work(self):
+        """Wait until the update goes on, or is over: else most cuts would hit the wait for an answer."""
+        server = self.rig.site.server
+        while self.power.state() in _RESTS and (await server.assignment(self.name)).is_open:
+            await asyncio.sleep(_LOOK_S)
 
     async def _require_end(self):
         """Between two updates: what flash holds boots the release that the server thinks it has."""
