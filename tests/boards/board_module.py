@@ -20,7 +20,7 @@ def refuses(kind, call, *args):
         call(*args)
     except kind:
         return
-    raise SystemExit("not refused: {!r} {!r}".format(call, args))
+    raise SystemExit(f"not refused: {call!r} {args!r}")
 
 
 def check_flash():
@@ -87,7 +87,7 @@ def run():
     if step == 0:
         check_flash()
         check_rest()
-    random = "".join("{:02x}".format(byte) for byte in _board.random(8))
+    random = "".join(f"{byte:02x}" for byte in _board.random(8))
     print("step", step, "cause", _board.reset_cause(), "random", random)  # noqa: T201 (as above)
     _board.flash_program(0, bytes((mark & mark - 1,)) + b"\xff" * 31)
     STEPS[step]()
