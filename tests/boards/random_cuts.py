@@ -121,7 +121,7 @@ class RandomCuts:
     async def _at_work(self):
         """Wait until the update goes on, or is over: else most cuts would hit the wait for an answer."""
         server = self.rig.site.server
-        while self.power.state() in _RESTS and (await server.assignment(self.name)).is_open:
+        while self.power.state() in _RESTS and (await server.assignment(self.name)).is_open:  # noqa: ASYNC110 (two sources)
             await asyncio.sleep(_LOOK_S)
 
     async def _require_end(self):

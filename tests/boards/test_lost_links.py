@@ -21,7 +21,7 @@ from pawl import codes
 NAME = "bench-1"
 # Several blocks in one sector, several windows of them.
 _IMAGE_BYTES = 190_000
-_ABSENT_S = 1500
+_ABSENT_S = 900
 _is_long = pytest.mark.skipif(
     not os.environ.get("PAWL_BOARD_LONG"), reason="waits for timeouts of 30 s: PAWL_BOARD_LONG=1 runs it"
 )
@@ -40,7 +40,7 @@ def _waits(lines):
 
 @pytest.mark.emulators("qemu")
 def test_a_broker_that_is_absent_for_long(play, workshop):
-    """25 minutes of the board's time without a bridge: no watchdog, growing pauses; then it checks in and updates."""
+    """15 minutes of the board's time without a bridge: no watchdog, growing pauses; then it checks in and updates."""
 
     async def walk(rig):
         power = await Power.of(rig, NAME, rig.release(workshop.image(applications.TICKS), 1))

@@ -12,7 +12,7 @@ import os
 
 from random_cuts import Campaign
 
-CUTS = int(os.environ.get("PAWL_BOARD_CUTS", "6"))
+CUTS = int(os.environ.get("PAWL_BOARD_CUTS", "4"))
 _IMAGE_BYTES = 60_000
 
 
