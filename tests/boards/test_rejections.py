@@ -23,6 +23,7 @@ EPOCH = 2 << 32
 NUMBER = 5  # of the release that the board is made with, and its version
 STEPS_MAX = codes.EPOCH_STEP_MAX
 OTHER = bytes(range(16))
+LARGE_BYTES = 60000
 COUNTED = {"boots", "clock", "log"}  # what every boot and every refusal writes
 SLOT_B = {"page_b", "envelope_b", "image_b"}
 
@@ -55,6 +56,13 @@ def images(tmp_path):
     ]
 
 
+def flipped(content, place=-1):
+    """Return content with one bit of one byte changed, the last one if no other is named."""
+    changed = bytearray(content)
+    changed[place] ^= 1
+    return bytes(changed)
+
+
 async def refuse(rig, impostor, offer, reason):
     """Send an offer; wait until the board counts it, assert that it is this reason alone; return after which line."""
     since = len(rig.lines(NAME))
@@ -85,9 +93,8 @@ async def refuse_bytes(rig, impostor, image):
     """Offer a good release whose envelope isn't what was signed, or is of another size."""
     digest, raw = impostor.envelope(image, EPOCH + 6)
     other_raw = impostor.envelope(image, EPOCH + 7)[1]
-    place = raw.rindex(VENDOR)
     for payload, reason in (
-        (raw[:place] + bytes([raw[place] ^ 1]) + raw[place + 1 :], codes.REASON_MANIFEST_DIGEST),
+        (flipped(raw, raw.rindex(VENDOR)), codes.REASON_MANIFEST_DIGEST),
         (other_raw, codes.REASON_MANIFEST_DIGEST),
         (raw + bytes(codes.ENVELOPE_MAX_BYTES), codes.REASON_TOO_LARGE),
         (raw + b"\0", codes.REASON_TRAILING_BYTES),
@@ -110,7 +117,7 @@ async def refuse_offers(rig, impostor, digest, closed):
     for offer, reason in (
         (impostor.offer(digest, signer="stranger"), codes.REASON_OFFER_SIGNATURE),
         (impostor.offer(digest, signer="release-1"), codes.REASON_OFFER_SIGNATURE),
-        (impostor.offer(digest)[:-1] + b"\0", codes.REASON_OFFER_SIGNATURE),
+        (flipped(impostor.offer(digest)), codes.REASON_OFFER_SIGNATURE),
         (impostor.offer(digest, device="bench-2"), codes.REASON_OFFER_DEVICE),
         (closed, codes.REASON_OFFER_NONCE),
         (accepted, codes.REASON_OFFER_COUNTER),
@@ -120,8 +127,18 @@ async def refuse_offers(rig, impostor, digest, closed):
         (bytes(codes.OFFER_MAX_BYTES + 1), codes.REASON_OFFER_SIGNATURE),
     ):
         await refuse(rig, impostor, offer, reason)
-    await impostor.send(bytes(60000))  # more than the board can hold: read away, and the link stays
-    await refuse(rig, impostor, impostor.offer(digest, device="bench-2"), codes.REASON_OFFER_DEVICE)
+    await swallow(rig, impostor)
+
+
+async def swallow(rig, impostor):
+    """Send more than the board can hold: it reads that away, counts nothing, and the same connection goes on."""
+    line = rig.boards[NAME].line
+    before = rig.bridge.counts(line)
+    await impostor.send(bytes(LARGE_BYTES))
+    await refuse(rig, impostor, impostor.offer(bytes(32), device="bench-2"), codes.REASON_OFFER_DEVICE)
+    after = rig.bridge.counts(line)
+    assert after.down_bytes - before.down_bytes > LARGE_BYTES
+    assert after.connections == before.connections
 
 
 async def refuse_content(rig, impostor, raw):
@@ -130,8 +147,8 @@ async def refuse_content(rig, impostor, raw):
     await impostor.retain(*parts)
     (listing, index), (block, payload) = parts[1], parts[-1]
     for topic, spoiled, good, reason in (
-        (listing, index[:-1] + bytes([index[-1] ^ 1]), index, codes.REASON_INDEX_DIGEST),
-        (block, payload[:-1] + bytes([payload[-1] ^ 1]), payload, codes.REASON_BLOCK_DIGEST),
+        (listing, flipped(index), index, codes.REASON_INDEX_DIGEST),
+        (block, flipped(payload), payload, codes.REASON_BLOCK_DIGEST),
     ):
         await impostor.retain((topic, spoiled))
         await refuse_release(rig, impostor, digest, reason)
