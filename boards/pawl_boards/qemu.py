@@ -14,6 +14,7 @@ from pawl_boards.line_port import ADDRESS
 from pawl_boards.qmp import Monitor
 
 _PARAMETERS = "parameters.bin"
+_TRANSLATED_MIB = 64  # QEMU would let its translations of the guest grow to a GiB
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,13 +1,12 @@
 """A board without its broker: it runs, tries ever more rarely, and goes on where it was when the way is there again.
 
-    PAWL_BOARD_LONG=1 pytest tests/boards/test_lost_links.py    # also a killed bridge and an unplugged line
+    PAWL_BY_HAND=1 pytest tests/boards/test_lost_links.py    # also a killed bridge and an unplugged line
 
 Those two are left out by default: a board notices after 30 s that bytes were lost.
 """
 
 import asyncio
 import itertools
-import os
 import re
 
 import applications
@@ -22,9 +21,6 @@ NAME = "bench-1"
 # Several blocks in one sector, several windows of them.
 _IMAGE_BYTES = 190_000
 _ABSENT_S = 900
-_is_long = pytest.mark.skipif(
-    not os.environ.get("PAWL_BOARD_LONG"), reason="waits for timeouts of 30 s: PAWL_BOARD_LONG=1 runs it"
-)
 
 
 def _waits(lines):
@@ -110,7 +106,7 @@ def test_the_broker_restarts_in_mid_download(play, workshop):
     play(walk)
 
 
-@_is_long
+@pytest.mark.by_hand
 def test_the_bridge_is_killed_and_the_line_unplugged_in_mid_download(play, workshop):
     """Nobody tells the board that its bytes are lost; it notices, and goes on at the block where it was."""
 

@@ -1,12 +1,11 @@
 """A release whose application is broken: three trials, then what ran before; the server hears why, the ratchet stays.
 
-    PAWL_BOARD_LONG=1 pytest tests/boards/test_reverts.py       # also a trial that never checks in
+    PAWL_BY_HAND=1 pytest tests/boards/test_reverts.py       # also a trial that never checks in
 
 The firmware's watchdog is asked to bite after a few seconds, not after 30: the parameters page may only shorten it.
 """
 
 import asyncio
-import os
 
 import applications
 import pytest
@@ -89,7 +88,7 @@ async def _require_ratchet_stays(power, older):
     assert (await power.rig.site.server.device(power.name)).ratchet.sequence == _FACTORY
 
 
-@pytest.mark.skipif(not os.environ.get("PAWL_BOARD_LONG"), reason="takes long: PAWL_BOARD_LONG=1 runs it")
+@pytest.mark.by_hand
 @pytest.mark.emulators("qemu")
 def test_a_trial_that_never_checks_in_reverts(play, workshop):
     """Three times 120 s of the board's time without a bridge, then the old release; the server hears it afterwards."""

@@ -92,8 +92,10 @@ class Carrier:
         try:
             fault = await first_of(self._read(wire), self._write(wire))
         finally:
-            await self._end_all()
-            wire.close()
+            try:
+                await self._end_all()
+            finally:  # also if it is cancelled there
+                wire.close()
         self._tell(f"gone: {fault or 'the other side closed it'}")
         return self._heard > 0
 

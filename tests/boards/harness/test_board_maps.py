@@ -28,7 +28,6 @@ def test_platform_of_renode_has_the_addresses_of_the_map():
         name: int(address, 16)
         for name, address in re.findall(r"^(\w+): .* @ sysbus (0x\w+)$", text, re.MULTILINE)
     }
-    assert found.pop("flash", layout.FLASH_ADDRESS) == layout.FLASH_ADDRESS
     assert found == {name: getattr(layout, field) for name, field in ADDRESSES.items()}
     sizes = dict(re.findall(r"^(\w+): Memory.MappedMemory .*\n    size: (0x\w+)$", text, re.MULTILINE))
     assert {name: int(size, 16) for name, size in sizes.items()} == {
