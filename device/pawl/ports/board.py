@@ -1,12 +1,12 @@
 """What the agent asks of any board and every port answers alike: MQTT connections over TLS, ticks, signing, console.
 
-A port's Port is a Board with `reset()` and `feed()`.
+A port's Port is a Board with `reset()`, `feed()` and `sign(secret, message)`, as `pawl.p256` has it.
 """
 
 import sys
 import time
 
-from pawl import codes, line, mqtt, p256
+from pawl import codes, line, mqtt
 from pawl.anchor_session import AnchorSession
 from pawl.compat import const
 from pawl.errors import TransportError
@@ -34,7 +34,6 @@ class Board:
 
     ticks_ms = staticmethod(time.ticks_ms)
     ticks_diff = staticmethod(time.ticks_diff)
-    sign = staticmethod(p256.sign)
 
     def log(self, text):
         """Write one line to the console."""

@@ -14,7 +14,7 @@ from pawl import codes, line
 from pawl.compat import const
 from pawl.errors import TransportError
 
-WINDOW = const(4096)
+WINDOW = const(2048)
 OPEN_TIMEOUT_MS = 15000  # a bridge has 10 s to reach the server
 _PARTIAL_MAX_MS = const(500)
 _READS_MAX = const(4)  # at once: noise must not keep anybody else from running
