@@ -45,14 +45,14 @@ except ImportError:
             return len(content) if stream.eof and not stream.unused_data else -1
 
 
-def inflate(payload, size):
+def inflate(payload, size, room=None):
     """Return the `size` bytes that raw DEFLATE data with a 4 KiB window holds, or None if it holds others, has no end,
     or goes on behind it.
 
-    Never inflates more than `size` + 1 bytes, whatever the data says.
+    Never inflates more than `size` + 1 bytes, whatever the data says; `room` is a buffer of as many, if there is one.
     """
-    block = bytearray(size + 1)
-    return memoryview(block)[:size] if _inflate_into(payload, block) == size else None
+    block = memoryview(bytearray(size + 1) if room is None else room)[: size + 1]
+    return block[:size] if _inflate_into(payload, block) == size else None
 
 
 def sha256(data) -> bytes:

@@ -20,6 +20,7 @@ class Download:
         self.image = image
         self.region = slot.region(image.component)
         self.digest = index.digest_of(image.uri)
+        self._room = None
 
     async def fetch(self, session, report_progress, done, total):
         """Fetch the index, then what the slot lacks; `done` of `total` blocks were there before.
@@ -29,6 +30,7 @@ class Download:
         """
         raw = await session.fetch_one(topics.index(self.digest), codes.INDEX_MAX_BYTES)
         listing = index.read(raw, self.image.uri, self.image.size)
+        self._make_inflate_room(listing)
         try:
             await self._fetch(session, listing, self._make_room(listing), report_progress, done, total)
             if not self._missing(listing):
@@ -38,6 +40,13 @@ class Download:
                 raise
         self.slot.forget_room()
         await self._fetch(session, listing, self._make_room(listing), report_progress, done, total)
+
+    def _make_inflate_room(self, listing):
+        """Take the memory to inflate blocks in once; where there is none, they are fetched as they are."""
+        try:
+            self._room = bytearray(index.INFLATE_BYTES)
+        except MemoryError:
+            listing.best = listing.plain
 
     async def _fetch(self, session, listing, missing, report_progress, done, total):
         done += listing.blocks - len(missing)
@@ -78,7 +87,7 @@ class Download:
 
     def _writer(self, listing, number):
         def write(payload):
-            block = listing.decode(listing.best, number, payload)
+            block = listing.decode(listing.best, number, payload, self._room)
             self.slot.write_block(number * codes.BLOCK_BYTES, block, self.image.component)
             self.note_block()
 

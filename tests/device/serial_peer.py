@@ -100,6 +100,7 @@ class Bridge:
 
     def grant(self, size):
         """Give credit."""
+        self.end._granted += size
         self.say(self.end._frame(line.CREDIT, size.to_bytes(2, "big")))
 
 

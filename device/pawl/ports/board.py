@@ -7,7 +7,6 @@ import sys
 import time
 
 from pawl import codes, line, mqtt
-from pawl.anchor_session import AnchorSession
 from pawl.compat import const
 from pawl.errors import TransportError
 from pawl.index import b64u
@@ -67,6 +66,8 @@ class Board:
 
     async def connect_anchors(self, identity):
         """Return an anchor session under a name of one use: nobody can take its place by knowing the device's."""
+        from pawl.anchor_session import AnchorSession  # few devices ever need one
+
         name = b64u(self.random(_NAME_BYTES))
         stream = await self._connect(tls.anchor_context(), identity, line.ANCHORS, None)
         return AnchorSession(lambda on_message: self._client(stream, name, on_message))

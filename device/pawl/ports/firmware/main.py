@@ -26,9 +26,9 @@ def run():
 
 def _require_identity(port, storage):
     """Let a blank board be provisioned; one that can't read who it is says so, and waits for the watchdog, unfed."""
-    from pawl import blank  # pyright: ignore[reportAttributeAccessIssue]
+    if storage.is_blank():
+        from pawl import blank  # pyright: ignore[reportAttributeAccessIssue]
 
-    if blank.is_blank(storage):
         asyncio.run(blank.serve(port, storage, port.link, layout.NAME))
     try:
         storage.identity()
