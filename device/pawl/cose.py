@@ -49,7 +49,9 @@ def read_key(reader):
 def _y(x, y):
     if y is not True and y is not False:
         return _coordinate(y)
-    from pawl import p256  # compressed points are rare, and boards whose firmware checks signatures do without it
+    from pawl import (
+        p256,
+    )  # compressed points are rare, and boards whose firmware checks signatures do without it
 
     try:
         return p256.decompress(x, y)

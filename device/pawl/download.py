@@ -55,7 +55,7 @@ class Download:
             await self._fetch_window(session, listing, missing[at : at + WINDOW])
 
     async def _fetch_window(self, session, listing, numbers):
-        """Fetch these blocks; where there is no room to inflate one, these and all that follow as they are."""
+        """Fetch these blocks; where memory runs out, these and all that follow as they are: that takes less."""
         while True:
             variant = listing.best.number
             wanted = [
@@ -67,7 +67,11 @@ class Download:
             except StorageError as error:
                 if error.code != codes.REASON_OUT_OF_MEMORY or listing.best is listing.plain:
                     raise
+            except MemoryError:
+                if listing.best is listing.plain:
+                    raise
             listing.best = listing.plain
+            self._room = None
 
     def _make_room(self, listing):
         """Return the numbers of the blocks that the slot lacks, once the sectors that they share with others are erased."""

@@ -1,10 +1,10 @@
 """A site with boards: mosquitto, the fleet server, the bridge, and firmware on emulated boards; nothing is replaced.
 
-    async with Rig(folder, bench) as rig:
-        board = await rig.add("bench-1", rig.release(images[1], 1))
-        await rig.power_on()
-        await rig.assign("bench-1", rig.release(images[2], 2))
-        settled = await rig.settled("bench-1")
+async with Rig(folder, bench) as rig:
+board = await rig.add("bench-1", rig.release(images[1], 1))
+await rig.power_on()
+await rig.assign("bench-1", rig.release(images[2], 2))
+settled = await rig.settled("bench-1")
 """
 
 import asyncio
@@ -60,7 +60,13 @@ class Rig:
         folder = self.site.folder / "devices" / name
         plan = provision.plan_for(factory, device=name, host=HOST, port=self.site.ports.devices)
         await asyncio.to_thread(
-            provision.provision, folder, plan, self.site.anchor_file, factory, self.site.device_ca, layout=layout
+            provision.provision,
+            folder,
+            plan,
+            self.site.anchor_file,
+            factory,
+            self.site.device_ca,
+            layout=layout,
         )
         await self.site.server.enroll(read_enrolment(folder / "enrolment.json"))
         return folder / "flash.bin"
@@ -92,7 +98,9 @@ class Rig:
         for board in self.boards.values():
             board.power_on()
         for name in self.boards:
-            await self.until(lambda event, name=name: isinstance(event, HelloReceived) and event.device == name)
+            await self.until(
+                lambda event, name=name: isinstance(event, HelloReceived) and event.device == name
+            )
 
     async def until(self, wanted, timeout_s=STEP_TIMEOUT_S):
         """Return the first event since the last one returned for which `wanted` holds; what came before it is dropped."""
