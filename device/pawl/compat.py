@@ -19,12 +19,13 @@ _WINDOW_BITS = const(12)
 
 # `_inflate_into(payload, block)` fills the block; returns how many bytes it wrote, or -1 for bad data.
 try:
-    from _pawl_native import inflate as _inflate_into  # needs no memory but the block
+    # It needs no memory but the block.
+    from _pawl_native import inflate as _inflate_into  # pyright: ignore[reportMissingImports]  # some boards have it
 except ImportError:
     try:
         import deflate
 
-        def _inflate_into(payload, block):
+        def _inflate_into(payload, block):  # pyright: ignore[reportRedeclaration]
             stream = io.BytesIO(payload)
             try:
                 got = deflate.DeflateIO(stream, deflate.RAW, _WINDOW_BITS).readinto(block)

@@ -45,13 +45,12 @@ def load(regions):
     """Return the Identity of the first copy that is whole, or raise StorageError: without it a device cannot start."""
     values = _read(regions)
     values.pop(_ANCHOR_FILE)
-    values = [bytes(value) if isinstance(value, memoryview) else value for value in values]
     return Identity(*(values + [partition_of(values[0]), (values[1], values[2])]))
 
 
-def anchor_file(regions) -> bytes:
+def anchor_file(regions):
     """Return the anchor file that the device was provisioned with, or raise StorageError as `load` does."""
-    return bytes(_read(regions)[_ANCHOR_FILE])
+    return _read(regions)[_ANCHOR_FILE]
 
 
 def _read(regions):
@@ -64,6 +63,10 @@ def _read(regions):
 
 def _decode(body):
     reader = cbor.Reader(body)
-    values = [reader.value() for _ in range(reader.array(len(_FIELDS)))]
+    values = [_plain(reader.value()) for _ in range(reader.array(len(_FIELDS)))]
     reader.end()
     return values
+
+
+def _plain(value):
+    return bytes(value) if isinstance(value, memoryview) else value
