@@ -20,6 +20,9 @@ RAM_ADDRESS = 0x20000000
 RAM_BYTES = 0x400000
 HEAP_BYTES = 0x40000
 TLS_BYTES = 0x6000  # memory of mbedTLS alone: a handshake takes 14 KB
+PACKET_BYTES = (
+    0x1800  # the largest MQTT message: of an image with two variants, the index is that large from 368 KB on
+)
 KEPT_ADDRESS = 0x203FE000  # a page that warm resets leave alone: reset cause, state of the random generator
 PARAMETERS_ADDRESS = 0x203FF000  # the last page of RAM: heap size and entropy, from the emulator
 

@@ -4,7 +4,7 @@ A copy is believed because the ratchet names its version and digest, or because 
 ratchet names: never for its number. With neither there is nothing to judge by (boot row 1) until the walk arrives at
 what the ratchet names.
 
-    anchors = Anchors(regions, identity.anchor_file, ratchet, verify)
+    anchors = Anchors(regions, provisioned, ratchet, verify)
     anchors.accept(file)                    # the next version, signed by the roots of both, kept before it is in force
 """
 

@@ -22,12 +22,6 @@ _GIVE_UP_POLLS = const(2000)  # without a byte: the host is gone
 _PART = const(1024)
 
 
-def is_blank(storage):
-    """Return whether the board was never provisioned: its first identity region is erased as a whole."""
-    region = storage.regions["identity_a"]
-    return region.is_erased(0, region.size)
-
-
 async def serve(port, storage, link, name):
     """Take the board's first content from `link`, then reset it; StorageError if it has an identity already.
 
@@ -43,7 +37,7 @@ async def serve(port, storage, link, name):
 
 
 def _require_blank(storage):
-    if not is_blank(storage):
+    if not storage.is_blank():
         raise StorageError(codes.REASON_FLASH_PROGRAM, "a board that has an identity takes no other")
 
 

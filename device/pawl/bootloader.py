@@ -138,7 +138,7 @@ class Bootloader:
         self.identity = storage.identity()
         self.quarantine = storage.quarantine()
         self.ratchet = storage.ratchet()
-        self.anchors = storage.anchors(self.identity.anchor_file, self.ratchet, verify)
+        self.anchors = storage.anchors(storage.provisioned_anchor(), self.ratchet, verify)
         self.is_authorised = conditions.nobody  # who may let an update in (update-authorized)
         self.faults = []
         self.notices = []

@@ -5,7 +5,7 @@ protected header. There is no key id: who signed is found by trying the few keys
 injected: `verify(key, message, signature) -> bool`, big-int P-256 on a device, a library on a host.
 """
 
-from pawl import cbor, codes, p256
+from pawl import cbor, codes
 from pawl.errors import ManifestError
 
 ALGORITHMS = (codes.ALG_ESP256, codes.ALG_ES256, codes.ALG_ED25519)
@@ -47,12 +47,16 @@ def read_key(reader):
 
 
 def _y(x, y):
+    if y is not True and y is not False:
+        return _coordinate(y)
+    from pawl import (
+        p256,
+    )  # compressed points are rare, and boards whose firmware checks signatures do without it
+
     try:
-        if y is True or y is False:
-            return p256.decompress(x, y)
+        return p256.decompress(x, y)
     except ValueError:
         raise cbor.malformed("key is not on its curve") from None
-    return _coordinate(y)
 
 
 def _coordinate(value):

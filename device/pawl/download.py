@@ -20,6 +20,7 @@ class Download:
         self.image = image
         self.region = slot.region(image.component)
         self.digest = index.digest_of(image.uri)
+        self._room = None
 
     async def fetch(self, session, report_progress, done, total):
         """Fetch the index, then what the slot lacks; `done` of `total` blocks were there before.
@@ -29,6 +30,7 @@ class Download:
         """
         raw = await session.fetch_one(topics.index(self.digest), codes.INDEX_MAX_BYTES)
         listing = index.read(raw, self.image.uri, self.image.size)
+        self._make_inflate_room(listing)
         try:
             await self._fetch(session, listing, self._make_room(listing), report_progress, done, total)
             if not self._missing(listing):
@@ -39,6 +41,13 @@ class Download:
         self.slot.forget_room()
         await self._fetch(session, listing, self._make_room(listing), report_progress, done, total)
 
+    def _make_inflate_room(self, listing):
+        """Take the memory to inflate blocks in once; where there is none, they are fetched as they are."""
+        try:
+            self._room = bytearray(index.INFLATE_BYTES)
+        except MemoryError:
+            listing.best = listing.plain
+
     async def _fetch(self, session, listing, missing, report_progress, done, total):
         done += listing.blocks - len(missing)
         for at in range(0, len(missing), WINDOW):
@@ -46,7 +55,7 @@ class Download:
             await self._fetch_window(session, listing, missing[at : at + WINDOW])
 
     async def _fetch_window(self, session, listing, numbers):
-        """Fetch these blocks; where there is no room to inflate one, these and all that follow as they are."""
+        """Fetch these blocks; where memory runs out, these and all that follow as they are: that takes less."""
         while True:
             variant = listing.best.number
             wanted = [
@@ -58,7 +67,11 @@ class Download:
             except StorageError as error:
                 if error.code != codes.REASON_OUT_OF_MEMORY or listing.best is listing.plain:
                     raise
+            except MemoryError:
+                if listing.best is listing.plain:
+                    raise
             listing.best = listing.plain
+            self._room = None
 
     def _make_room(self, listing):
         """Return the numbers of the blocks that the slot lacks, once the sectors that they share with others are erased."""
@@ -78,7 +91,7 @@ class Download:
 
     def _writer(self, listing, number):
         def write(payload):
-            block = listing.decode(listing.best, number, payload)
+            block = listing.decode(listing.best, number, payload, self._room)
             self.slot.write_block(number * codes.BLOCK_BYTES, block, self.image.component)
             self.note_block()
 

@@ -22,8 +22,11 @@ _FIELDS = (
     "anchor_port",  # of the anchor listener, on the same host
 )
 
-# What was provisioned, and two facts that follow: `ids` is (vendor, class), as SUIT's conditions compare them.
-Identity = namedtuple("Identity", _FIELDS + ("partition", "ids"))
+_ANCHOR_FILE = const(8)
+
+# What was provisioned, and two facts that follow: `ids` is (vendor, class), as SUIT's conditions compare them. Without the
+# anchor file: that is large, and asked for at boot only.
+Identity = namedtuple("Identity", _FIELDS[:_ANCHOR_FILE] + _FIELDS[_ANCHOR_FILE + 1 :] + ("partition", "ids"))
 
 
 def partition_of(device) -> int:
@@ -40,6 +43,17 @@ def write(regions, values):
 
 def load(regions):
     """Return the Identity of the first copy that is whole, or raise StorageError: without it a device cannot start."""
+    values = _read(regions)
+    values.pop(_ANCHOR_FILE)
+    return Identity(*(values + [partition_of(values[0]), (values[1], values[2])]))
+
+
+def anchor_file(regions):
+    """Return the anchor file that the device was provisioned with, or raise StorageError as `load` does."""
+    return _read(regions)[_ANCHOR_FILE]
+
+
+def _read(regions):
     for region in regions:
         body = records.load(region, _MAGIC)
         if body is not None:
@@ -51,7 +65,7 @@ def _decode(body):
     reader = cbor.Reader(body)
     values = [_plain(reader.value()) for _ in range(reader.array(len(_FIELDS)))]
     reader.end()
-    return Identity(*(values + [partition_of(values[0]), (values[1], values[2])]))
+    return values
 
 
 def _plain(value):

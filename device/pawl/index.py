@@ -10,6 +10,7 @@ from pawl import cbor, codes
 from pawl.compat import const, inflate, sha256
 from pawl.errors import ManifestError
 
+INFLATE_BYTES = const(4097)  # a block, and one byte to notice that there is more
 _FORMAT = const(1)
 _VARIANTS_MAX = const(8)
 _PREFIX = "pawl:"
@@ -137,14 +138,17 @@ class Index:
         """Return whether `block` is block `number` of the image."""
         return len(block) == self.block_size(number) and self.plain.has_block(number, block)
 
-    def decode(self, variant, number, payload):
-        """Return block `number` from its payload in a variant, or raise; unsigned bytes are never inflated."""
+    def decode(self, variant, number, payload, room=None):
+        """Return block `number` from its payload in a variant, or raise; unsigned bytes are never inflated.
+
+        It is a view of `payload` or of `room`, a buffer of INFLATE_BYTES that serves every block; without one of a new buffer.
+        """
         if len(payload) != self.payload_size(variant, number) or not variant.has_block(number, payload):
             raise ManifestError(codes.REASON_BLOCK_DIGEST, "block %d is not the one that was signed" % number)
         if variant is self.plain:
             return payload
         size = self.block_size(number)
-        block = payload if len(payload) == size else inflate(payload, size)
+        block = payload if len(payload) == size else inflate(payload, size, room)
         if block is None or not self.is_block(number, block):
             raise ManifestError(codes.REASON_BLOCK_DIGEST, "block %d inflates to something else" % number)
         return block

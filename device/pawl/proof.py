@@ -63,7 +63,7 @@ def authentic(storage, slot, verify):
 
 def _in_force(storage, named, verify):
     """Return the Anchor that the ratchet names, or None: found by its digest, which costs no signature."""
-    provisioned = storage.identity().anchor_file
+    provisioned = storage.provisioned_anchor()
     if named is None:
         return storage.anchors(provisioned, storage.ratchet(), verify).current
     for file in storage.anchor_files() + [provisioned]:

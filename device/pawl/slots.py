@@ -189,7 +189,11 @@ class Slot:
             return
         if not region.is_shared(offset, codes.BLOCK_BYTES):
             region.erase(offset, len(block))
-        region.program(offset, block)
+        # Of the last block only what isn't a whole unit is copied to be padded: a heap may have no room for all of it.
+        whole = len(block) - len(block) % region.flash.program_bytes
+        region.program(offset, memoryview(block)[:whole])
+        if whole < len(block):
+            region.program(offset + whole, memoryview(block)[whole:])
 
     def match(self, effect):
         """Answer the image-match that a manifest asks for (`processor.execute`)."""

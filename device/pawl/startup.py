@@ -18,7 +18,7 @@ from pawl.proof import NOTHING, prove
 from pawl.storage import Storage
 from pawl.watchdog import Watchdog
 
-_COLLECT_EVERY_BYTES = const(16384)
+_COLLECTIONS_PER_HEAP = const(24)
 
 
 def verifier(watchdog, check):
@@ -38,7 +38,7 @@ def verifier(watchdog, check):
 def run(port, flash, regions, check):
     """Boot what is in the regions of this flash; returns only by a reset, or raises what only a reset helps against."""
     # Collected often, what stays lies together: else free memory ends up in pieces too small for a block.
-    gc.threshold(_COLLECT_EVERY_BYTES)
+    gc.threshold((gc.mem_alloc() + gc.mem_free()) // _COLLECTIONS_PER_HEAP)
     watchdog = Watchdog(port)
     watchdog.feed()
     storage = Storage(flash, regions, watchdog.feed)

@@ -31,6 +31,15 @@ class Storage:
         """Return the provisioned Identity."""
         return identity.load(self._identity_regions())
 
+    def provisioned_anchor(self):
+        """Return the anchor file in the identity record."""
+        return identity.anchor_file(self._identity_regions())
+
+    def is_blank(self):
+        """Return whether the board was never provisioned: its first identity region is erased as a whole."""
+        region = self.regions["identity_a"]
+        return region.is_erased(0, region.size)
+
     def provision(self, values, anchor_file):
         """Write what provisioning writes: both copies of the identity and of the anchor."""
         identity.write(self._identity_regions(), values)

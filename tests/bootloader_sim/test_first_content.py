@@ -79,7 +79,7 @@ class Bench:
         flash = NorFlash(self.plan)
         flash.load(state)
         for starts in range(STARTS_MAX):
-            if not blank.is_blank(Storage(flash, self.plan.regions)):
+            if not Storage(flash, self.plan.regions).is_blank():
                 return flash, starts
             try:
                 assert self.start(flash)

@@ -64,7 +64,7 @@ def test_a_board_with_an_identity_takes_nothing():
         flash = MemoryFlash(SIZE)
         flash.program(REGIONS["identity_a"][0] + place, b"\xfe" + b"\xff" * 31)
         before = bytes(flash.store)
-        assert not blank.is_blank(Storage(flash, REGIONS))
+        assert not Storage(flash, REGIONS).is_blank()
         assert refused(served, flash, frames_of(in_order(written(), REGIONS))) == codes.REASON_FLASH_PROGRAM
         assert flash.store == before
 
@@ -91,7 +91,7 @@ def faults(script):
     """Serve a script; return (what the board said in FAULTs, flash): it isn't complete, and blank."""
     flash = MemoryFlash(SIZE)
     board, host = served(flash, script)
-    assert not board.is_reset and blank.is_blank(Storage(flash, REGIONS))
+    assert not board.is_reset and Storage(flash, REGIONS).is_blank()
     assert line.DONE not in [kind for kind, _ in host.heard]
     return [said.decode() for kind, said in host.heard if kind == line.FAULT], flash
 
@@ -221,7 +221,7 @@ def is_provisioned(flash, content, ends):
     script = frames_of(in_order(content, REGIONS))
     board, _ = served(flash, script, False)
     storage = Storage(flash, REGIONS)
-    is_blank = blank.is_blank(storage)
+    is_blank = storage.is_blank()
     ends[is_blank] += 1
     if is_blank:
         again = CutFlash(1000000, flash.store)

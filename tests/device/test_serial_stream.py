@@ -115,7 +115,7 @@ def test_credit_behind_data_that_nobody_reads():
     write_all(bench, stream, bytes(501))  # all of the credit
     assert stream.write(PATTERN) is None
     sent = bench.bridge.send(PATTERN * 20)
-    assert sent > net.WINDOW - 100
+    assert net.WINDOW - 100 < sent < net.WINDOW
     bench.bridge.grant(512)
     for _ in range(20):
         if stream.ioctl(POLL, WRITABLE):

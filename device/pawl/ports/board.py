@@ -1,13 +1,12 @@
 """What the agent asks of any board and every port answers alike: MQTT connections over TLS, ticks, signing, console.
 
-A port's Port is a Board with `reset()` and `feed()`.
+A port's Port is a Board with `reset()`, `feed()` and `sign(secret, message)`, as `pawl.p256` has it.
 """
 
 import sys
 import time
 
-from pawl import codes, mqtt, p256
-from pawl.anchor_session import AnchorSession
+from pawl import codes, mqtt
 from pawl.compat import const
 from pawl.errors import TransportError
 from pawl.index import b64u
@@ -23,19 +22,18 @@ class Board:
     """The part that all ports share. `random(count)` returns random bytes fit for keys.
 
     `await open_stream(context, identity, target, server_name)` returns what `tls.connect` wants; `target` is
-    codes.SERVER_BROKER or SERVER_ANCHORS.
+    codes.SERVER_BROKER or SERVER_ANCHORS. `packet_bytes`: the largest MQTT packet that is delivered, an index among them.
     """
 
-    def __init__(self, random, open_stream):
+    def __init__(self, random, open_stream, packet_bytes=_PACKET_MAX_BYTES):
         self.random = random
         self._open_stream = open_stream
         self._attempts = 0
         # Made first, and once: later the heap has no room for it in one piece.
-        self._buffer = bytearray(_PACKET_MAX_BYTES)
+        self._buffer = bytearray(packet_bytes)
 
     ticks_ms = staticmethod(time.ticks_ms)
     ticks_diff = staticmethod(time.ticks_diff)
-    sign = staticmethod(p256.sign)
 
     def log(self, text):
         """Write one line to the console."""
@@ -69,6 +67,8 @@ class Board:
 
     async def connect_anchors(self, identity):
         """Return an anchor session under a name of one use: nobody can take its place by knowing the device's."""
+        from pawl.anchor_session import AnchorSession  # few devices ever need one
+
         name = b64u(self.random(_NAME_BYTES))
         stream = await self._connect(tls.anchor_context(), identity, codes.SERVER_ANCHORS, None)
         return AnchorSession(lambda on_message: self._client(stream, name, on_message))

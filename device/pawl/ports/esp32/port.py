@@ -2,6 +2,7 @@
 
 import machine
 
+from pawl import p256
 from pawl.ports.board import Board
 from pawl.ports.esp32.net import Path
 
@@ -13,6 +14,8 @@ class Port(Board):
         self.path = Path(station)
         super().__init__(station.random, self.path.open_stream)
         self.watchdog = watchdog
+
+    sign = staticmethod(p256.sign)
 
     def set_time(self, now_s):
         """Judge the dates of certificates by the time floor: the chip knows no time, and its mbedTLS compares none."""

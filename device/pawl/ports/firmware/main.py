@@ -27,8 +27,7 @@ def run():
 
 def _require_identity(port, storage):
     """Let a blank board be provisioned; one that can't read who it is says so, and waits for the watchdog, unfed."""
-    first = storage.regions["identity_a"]
-    if first.is_erased(0, first.size):
+    if storage.is_blank():
         from pawl import blank  # pyright: ignore[reportAttributeAccessIssue]
 
         asyncio.run(blank.serve(port, storage, port.link, layout.NAME))

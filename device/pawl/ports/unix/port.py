@@ -3,6 +3,7 @@
 import os
 import sys
 
+from pawl import p256
 from pawl.ports import tcp
 from pawl.ports.board import Board
 from pawl.ports.unix import layout
@@ -14,6 +15,8 @@ class Port(Board):
     def __init__(self, watchdog):
         super().__init__(os.urandom, tcp.open_stream)
         self.watchdog = watchdog
+
+    sign = staticmethod(p256.sign)
 
     def reset(self):
         """Reset the board: the launcher starts it again."""
