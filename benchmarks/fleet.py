@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pawl
 from pawl_server.domain.fleet import AssignmentState
-from pawl_tools import launcher, pack, provision
+from pawl_tools import launcher, layouts, pack, provision
 from pawl_tools.demo.applications import blinky
 from pawl_tools.errors import ToolError
 from pawl_tools.site import HOST, Site, read_enrolment
@@ -83,19 +83,32 @@ class Fleet:
         image.write_bytes(pack.pack(tree, self.site.toolchain, prefix="pawl"))
         return image
 
+    async def enroll(
+        self, name: str, *, port: int | None = None, layout: layouts.Layout | None = None
+    ) -> Path:
+        """Make a device that meets the broker at `port`, enroll and assign it; return its folder."""
+        site = self.site
+        folder = site.folder / "devices" / name
+        plan = provision.plan_for(self._factory, device=name, host=HOST, port=port or site.ports.devices)
+        await asyncio.to_thread(
+            provision.provision,
+            folder,
+            plan,
+            site.anchor_file,
+            self._factory,
+            site.device_ca,
+            layout=layout,
+        )
+        await site.server.enroll(read_enrolment(folder / "enrolment.json"))
+        await site.server.assign(name, self._digest)
+        return folder
+
     async def device(
         self, trip: Trip, *, agent: Path | None = None, heap: str = launcher.HEAP, port: int | None = None
     ) -> launcher.Device:
-        """Make, enroll and assign a device that meets the broker at `port`; it is not powered yet."""
-        site = self.site
-        folder = site.folder / "devices" / trip.name
-        plan = provision.plan_for(self._factory, device=trip.name, host=HOST, port=port or site.ports.devices)
-        await asyncio.to_thread(
-            provision.provision, folder, plan, site.anchor_file, self._factory, site.device_ca
-        )
-        await site.server.enroll(read_enrolment(folder / "enrolment.json"))
-        await site.server.assign(trip.name, self._digest)
-        device = launcher.Device(folder, agent or site.agent, site.toolchain, trip.on_line)
+        """Make an enrolled device of the unix board; it is not powered yet."""
+        folder = await self.enroll(trip.name, port=port)
+        device = launcher.Device(folder, agent or self.site.agent, self.site.toolchain, trip.on_line)
         device.heap = heap
         return device
 
