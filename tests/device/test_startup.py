@@ -18,6 +18,7 @@ from pawl.watchdog import Watchdog
 if sys.implementation.name != "micropython":  # what its interpreter brings; nothing is mounted here
     sys.modules["vfs"] = type(sys)("vfs")
     gc.threshold = lambda _: None
+    gc.mem_alloc = gc.mem_free = lambda: 0  # CPython has none of the three
 from pawl import startup
 
 WATCHDOG_MS = 30000
