@@ -53,7 +53,7 @@ async def _console(image: Path, heap_bytes: int, updates: int) -> tuple[bool, li
 
 
 async def _update(rig: Any, number: int) -> str:
-    await rig.assign(_DEVICE, rig.release(blinky(1 + (number + 1) % 2, toolchain.find()), number))
+    await rig.assign(_DEVICE, rig.release(blinky(2 - number % 2, toolchain.find()), number))
     return str((await rig.settled(_DEVICE)).state)
 
 

@@ -18,7 +18,7 @@ def test_updates_in_a_heap_of_96_kb(play, images):
         await rig.add(NAME, rig.release(images[1], 1), heap_bytes=HEAP_BYTES)
         await rig.power_on()
         for sequence in range(2, 2 + UPDATES):
-            digest = await rig.assign(NAME, rig.release(images[1 + sequence % 2], sequence))
+            digest = await rig.assign(NAME, rig.release(images[2 - sequence % 2], sequence))
             settled = await rig.settled(NAME)
             assert (settled.state, settled.reason, settled.release) == ("succeeded", "ok", digest)
         assert len(rig.boots(NAME)) == 1 + UPDATES
