@@ -2,8 +2,8 @@
 
 Four updates over TLS through the bridge, each of a new board: with the shipped firmware for the seconds, with one that looks
 at the heap all the time, and two with one that charges every moment to a bucket: on the wall clock, and with QEMU counting
-instructions. The buckets of the last two include what charging costs. Instructions leave out the idle time; how often the
-line is polled and what is signed differ from run to run, so they repeat to a few percent only.
+instructions. The buckets of the last two include what charging costs. Instructions leave out the idle time. Keys are new in
+each run, and how many are tried before one fits follows their order: so instructions repeat to about a tenth only.
 """
 
 from collections.abc import Sequence
