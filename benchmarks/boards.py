@@ -7,10 +7,10 @@ import tempfile
 from pathlib import Path
 
 from benchmarks.fleet import Fleet
-from pawl_boards import maps
 from pawl_boards.board import BoardPlan
 from pawl_boards.console import Console, Line
 from pawl_boards.qemu import QemuBoard, QemuOptions
+from pawl_tools import layouts
 from pawl_tools.bridge import Address, BridgeThread
 from pawl_tools.errors import ToolError
 from pawl_tools.site import HOST
@@ -63,7 +63,7 @@ def joined(first_code: str, behind: str) -> str:
 async def update(fleet: Fleet, name: str, plan: BoardPlan, options: QemuOptions) -> list[Line]:
     """Update a new board until it is confirmed; return what it printed."""
     device = f"{name}-{plan.name}".replace("_", "-")
-    folder = await fleet.enroll(device, layout=maps.load(plan.name))
+    folder = await fleet.enroll(device, layout=layouts.load(plan.name))
     broker = (HOST, fleet.site.ports.devices)
     return await asyncio.to_thread(_update, plan, options, (folder / "flash.bin").read_bytes(), broker)
 

@@ -21,7 +21,7 @@ def profile(watch):
     from pawl.ports.firmware import main, net
     from pawl.ports.firmware.port import Port
 
-    main.verify = watch.call("signature", main.verify)  # the firmware's own, in C
+    main.verify = watch.call("verify", main.verify)  # the firmware's own, in C
     Port.sign = staticmethod(watch.call("signature", Port.sign))
     _wrap_flash(watch)
     _wrap_link(watch)
