@@ -35,7 +35,7 @@ static inline void interrupts_restore(bool were_on) {
 void interrupts_start(unsigned line_source);
 // timer.c
 void timer_start(void);
-void timer_interrupt(uint32_t at);
+void timer_interrupt(uint32_t at, uint32_t caller);
 void timer_event(void); // ends the sleep, or the next one
 // line_uart.c
 unsigned line_start(void); // its interrupt source

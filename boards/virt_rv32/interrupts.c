@@ -59,7 +59,7 @@ static void fault(uint32_t cause, const uint32_t *registers) {
 
 void handle_trap(uint32_t cause, const uint32_t *registers) {
     if (cause == CAUSE_TIMER) {
-        timer_interrupt(READ_CSR(mepc));
+        timer_interrupt(READ_CSR(mepc), registers[1]);
     } else if (cause == CAUSE_EXTERNAL) {
         external_interrupt();
     } else {

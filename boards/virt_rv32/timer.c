@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 #include "firmware/board.h"
+#include "firmware/fault.h"
 #include "hardware.h"
 
 #define COMPARE (LAYOUT_CLINT_ADDRESS + 0x4000)
@@ -42,12 +43,13 @@ void board_watchdog_feed(void) {
     interrupts_restore(were_on);
 }
 
-void timer_interrupt(uint32_t at) {
-    (void)at;
+void timer_interrupt(uint32_t at, uint32_t caller) {
     if (now() >= watchdog_at) {
-        static const char words[] = "\r\nfirmware: watchdog\r\n";
+        static const char words[] = "\r\nfirmware: watchdog\r\nfirmware: it was at";
         board_console_write(words, sizeof(words) - 1);
-        board_reset(RESET_CAUSE_WATCHDOG);
+        fault_print("mepc", at);
+        fault_print("ra", caller);
+        fault_end();
     }
     set_compare(watchdog_at);
 }

@@ -98,12 +98,12 @@ class Rig:
         """Switch every board on, and wait until each has said hello."""
         if self.bridge is None:
             await self.start_bridge()
+        silent = set(self.boards)
         for board in self.boards.values():
             board.power_on()
-        for name in self.boards:
-            await self.until(
-                lambda event, name=name: isinstance(event, HelloReceived) and event.device == name
-            )
+        while silent:
+            event = await self.until(lambda event: isinstance(event, HelloReceived) and event.device in silent)
+            silent.discard(event.device)
 
     async def until(self, wanted, timeout_s=STEP_TIMEOUT_S):
         """Return the first event since the last one returned for which `wanted` holds; what came before it is dropped."""

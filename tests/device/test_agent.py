@@ -280,7 +280,7 @@ def test_an_offer_replaced_in_mid_download():
     newer = world.publish(factory.release(sequence=3, version=(3,), image=bytes(9000)))
     world.publish(factory.release(sequence=2, version=(2,)))
     during_download(world, release=newer, digest=newer)
-    world.run()
+    world.run(timeout_s=4)
     assert world.is_reset
     assert world.board.storage.slots[1].status().digest == newer
 

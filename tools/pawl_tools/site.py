@@ -30,7 +30,7 @@ CLASS = identifiers.class_id(VENDOR, "unix-board")
 RELEASE_KEYS = ("release-1", "release-2", "release-3")
 KEY_NAMES = ("root", *RELEASE_KEYS, "director", "stranger")
 RELEASE_THRESHOLD = 2
-_CERTIFICATE_DAYS = 30
+_CERTIFICATE_DAYS = 400  # longer than the days that a campaign of tests lets pass
 _ANCHOR_S = 365 * 86400
 
 
