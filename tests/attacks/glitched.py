@@ -93,7 +93,9 @@ class GlitchBench:
             for module, name in ((startup, "asyncio"), (startup, "gc"), (self.main, "p256"))
         ]
         startup.asyncio = SimpleNamespace(run=self._start)
-        startup.gc = SimpleNamespace(mem_alloc=int, mem_free=int, threshold=lambda _: None, collect=lambda: None)
+        startup.gc = SimpleNamespace(
+            mem_alloc=int, mem_free=int, threshold=lambda _: None, collect=lambda: None
+        )
         self.main.p256 = SimpleNamespace(verify=_p256_verify)
         self.path = folder / "flash.bin"
         self.path.write_bytes(bytes(layout.FLASH_BYTES))

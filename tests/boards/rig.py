@@ -102,7 +102,9 @@ class Rig:
         for board in self.boards.values():
             board.power_on()
         while silent:
-            event = await self.until(lambda event: isinstance(event, HelloReceived) and event.device in silent)
+            event = await self.until(
+                lambda event: isinstance(event, HelloReceived) and event.device in silent
+            )
             silent.discard(event.device)
 
     async def until(self, wanted, timeout_s=STEP_TIMEOUT_S):
