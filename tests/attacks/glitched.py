@@ -68,10 +68,9 @@ def _p256_verify(x, y, message, signature):
     return _verify(2, bytes(x), bytes(y), bytes(message), bytes(signature))
 
 
-def load(mounted):
+def load():
     """Return the unix board's `main`, and what it hands on to, with what their interpreter brings."""
     stubs = {"vfs": ModuleType("vfs"), "tls": ModuleType("tls")}
-    stubs["vfs"].__dict__.update(VfsRom=bytes, mount=mounted.mount)
     time.ticks_ms = time.ticks_diff = time.monotonic
     sys.modules.update(stubs)
     try:
@@ -87,12 +86,13 @@ class GlitchBench:
 
     def __init__(self, folder):
         self.mounted = Mounted()
-        self.main, startup = load(self.mounted)
+        self.main, startup = load()
         self._former = [
             (module, name, getattr(module, name))
-            for module, name in ((startup, "asyncio"), (startup, "gc"), (self.main, "p256"))
+            for module, name in ((startup, "asyncio"), (startup, "gc"), (startup, "vfs"), (self.main, "p256"))
         ]
         startup.asyncio = SimpleNamespace(run=self._start)
+        startup.vfs = SimpleNamespace(VfsRom=bytes, mount=self.mounted.mount)
         startup.gc = SimpleNamespace(
             mem_alloc=int, mem_free=int, threshold=lambda _: None, collect=lambda: None
         )
