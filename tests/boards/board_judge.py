@@ -123,7 +123,7 @@ class Judge:
     def offered_a_day_ago(self, content, time_s):
         """Return (offset, content) of the clock's region after an offer of this time, and a day of uptime since."""
         storage = self.storage(content)
-        anchor = storage.anchors(storage.identity().anchor_file, storage.ratchet(), verify).current
+        anchor = storage.anchors(storage.provisioned_anchor(), storage.ratchet(), verify).current
         clock = storage.clock(StoppedPort())
         clock.follow(anchor)
         clock.attest(anchor, time_s, anchor.directors[0])
