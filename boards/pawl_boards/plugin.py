@@ -5,8 +5,9 @@ absent: the run's last lines then count what didn't run on it. A missing QEMU is
 """
 
 import re
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -42,7 +43,12 @@ def _runs_on(item: pytest.Item, emulator: str) -> bool:
 
 
 def _is_board_test(item: pytest.Item) -> bool:
-    return "bench" in getattr(item, "fixturenames", ())
+    """Return whether it takes the `bench` of this plugin, not another folder's fixture of that name, or has the marker."""
+    if item.get_closest_marker("emulators") is not None:
+        return True
+    known = getattr(item, "_fixtureinfo", None)
+    fixtures: Sequence[Any] = () if known is None else known.name2fixturedefs.get("bench", ())
+    return bool(fixtures) and fixtures[-1].func.__module__ == __name__
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
