@@ -107,7 +107,7 @@ def test_a_blank_board_is_provisioned_once(play, tmp_path):
 
         process, folder = provision(rig, board, rig.release(images[0], 1))
         said, code = await asyncio.to_thread(cut_at_half, process, board)
-        assert (code, "was lost" in said or "closed" in said) == (2, True), said
+        assert code == 2 and any(word in said for word in ("was lost", "closed", "stopped answering")), said
         assert_begun(board, layout)
 
         board.power_on()
