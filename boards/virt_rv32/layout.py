@@ -43,9 +43,10 @@ TIMER_HZ = 10000000
 WATCHDOG_S = 30
 
 
-def _sectors(first, counts):
+def _sectors(counts):
     """Return {name: (start, size)} of regions that follow one another, from (name, number of sectors)."""
     regions = {}
+    first = 0
     for name, count in counts:
         regions[name] = (first * ERASE_BYTES, count * ERASE_BYTES)
         first += count
@@ -53,7 +54,6 @@ def _sectors(first, counts):
 
 
 REGIONS = _sectors(
-    0,
     (
         ("identity_a", 1),
         ("identity_b", 1),
