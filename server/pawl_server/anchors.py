@@ -15,7 +15,7 @@ from pawl_server.configuration import ConfigurationError
 from pawl_server.domain import director
 from pawl_server.domain.changes import Changes
 from pawl_server.domain.fleet import Assignment
-from pawl_server.events import AnchorImported, AssignmentSettled, Event
+from pawl_server.events import AnchorImported, AssignmentSettled
 from pawl_server.judges import DisagreementError
 from pawl_server.offering import OfferDesk
 from pawl_server.repository import Repository
@@ -68,7 +68,7 @@ class Anchors:
         async with self._store.reading() as transaction:
             return await transaction.anchors.all()
 
-    async def add(self, file: bytes) -> list[Event]:
+    async def add(self, file: bytes) -> None:
         """Import the anchor that follows the newest; one that is known changes nothing.
 
         Raises:
@@ -76,16 +76,14 @@ class Anchors:
         """
         async with self._importing:
             if file in self._chain.files:
-                return []
+                return
             anchor = self._chain.judge(file)
             reasons: dict[bytes, int] = {}
-            events: list[Event] | None = None
-            while events is None:
+            await self._judge_open_releases(file, reasons)
+            while not await self._write(anchor, file, reasons):
                 await self._judge_open_releases(file, reasons)
-                events = await self._write(anchor, file, reasons)
             self._chain.follow(anchor, file)
             self._repository.follow(self._chain.files[-1])
-        return [AnchorImported(version=anchor.version), *events]
 
     async def _judge_open_releases(self, file: bytes, reasons: dict[bytes, int]) -> None:
         """Add what the anchor says of each release that devices are asked to install; 0 is that it may be."""
@@ -105,21 +103,22 @@ class Anchors:
             return 0  # who publishes it says so
         return 0
 
-    async def _write(self, anchor: Any, file: bytes, reasons: dict[bytes, int]) -> list[Event] | None:
-        """Add the anchor and fail what it stops; None if a release was assigned that wasn't judged."""
+    async def _write(self, anchor: Any, file: bytes, reasons: dict[bytes, int]) -> bool:
+        """Add the anchor and fail what it stops; False, and nothing was done, if a release was assigned that wasn't judged."""
         async with self._store.writing() as transaction:
             wanted = await transaction.open_assignments()
             if any(one.release not in reasons for one in wanted):
-                return None
+                return False
             await transaction.anchors.add(self._row(anchor, file))
-            return await self._stop(transaction, [one for one in wanted if reasons[one.release]], reasons)
+            transaction.tell(AnchorImported(version=anchor.version))
+            await self._stop(transaction, [one for one in wanted if reasons[one.release]], reasons)
+        return True
 
     async def _stop(
         self, transaction: Transaction, stopped: list[Assignment], reasons: dict[bytes, int]
-    ) -> list[Event]:
+    ) -> None:
         now_s = int(self._clock())
         changes = Changes()
-        events: list[Event] = []
         devices = await transaction.devices([one.device for one in stopped])
         for one in stopped:
             failed = director.fail(one, reasons[one.release])
@@ -130,9 +129,8 @@ class Anchors:
                 reason=reason_name(failed.reason),
             )
             made = self._desk.serve(changes, devices[one.device], failed, now_s)
-            events += [settled] if made is None else [settled, made]
+            transaction.tell(*([settled] if made is None else [settled, made]))
         await transaction.write(changes, now_s)
-        return events
 
     def _row(self, anchor: Any, file: bytes) -> StoredAnchor:
         return StoredAnchor(

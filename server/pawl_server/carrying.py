@@ -20,7 +20,7 @@ from pawl_server.domain.rollout import (
     follow,
     step,
 )
-from pawl_server.events import Event, GroupAsked, RolloutChanged
+from pawl_server.events import PhaseAsked, RolloutChanged
 from pawl_server.offering import OfferDesk
 from pawl_server.store import Transaction
 from pawl_server.store.rollouts import MEMBERS_BATCH
@@ -41,38 +41,38 @@ class Carrier:
         assert found is not None  # noqa: S101  # rollouts are never deleted
         return found, step(found, await transaction.rollouts.counts(found), int(self._clock()))
 
-    async def stop(self, transaction: Transaction, number: int, reason: str) -> list[Event]:
+    async def stop(self, transaction: Transaction, number: int, reason: str) -> None:
         """Pause a rollout that can't go on, unless it stopped meanwhile."""
         found, _ = await self.read(transaction, number)
         if found.state is not RolloutState.RUNNING:
-            return []
+            return
         paused = follow(found, RolloutEvent.FAILURE, int(self._clock()), reason)
-        return await self.carry_out(transaction, paused, Become(paused))
+        await self.carry_out(transaction, paused, Become(paused))
 
-    async def carry_out(self, transaction: Transaction, current: Rollout, action: Action) -> list[Event]:
-        """Write what an action says; return what happened if the transaction is committed."""
+    async def carry_out(self, transaction: Transaction, current: Rollout, action: Action) -> None:
+        """Write what an action says."""
         match action:
             case Become(following):
                 await transaction.rollouts.keep(following)
-                return [changed(following)]
+                transaction.tell(changed(following))
             case Ask(position):
-                return await self._ask(transaction, current, position)
+                await self._ask(transaction, current, position)
             case Hold(position):
                 names = await _names(transaction, current, position, (Progress.OPEN,))
-                return await self._change(transaction, current.release, names, _held)
+                await self._change(transaction, current.release, names, _held)
             case Withdraw(position):
                 names = await _names(transaction, current, position, (Progress.OPEN, Progress.HELD))
-                return await self._change(transaction, current.release, names, _withdrawn)
+                await self._change(transaction, current.release, names, _withdrawn)
 
-    async def _ask(self, transaction: Transaction, current: Rollout, position: int) -> list[Event]:
+    async def _ask(self, transaction: Transaction, current: Rollout, position: int) -> None:
         names = await _names(transaction, current, position, ASKABLE)
-        events = await self._change(transaction, current.release, names, _asked)
+        await self._change(transaction, current.release, names, _asked)
         await transaction.rollouts.mark_asked(current, names, is_asked=True)
-        return [GroupAsked(rollout=current.id, group=current.groups[position], devices=len(names)), *events]
+        transaction.tell(PhaseAsked(rollout=current.id, phase=position, devices=len(names)))
 
     async def _change(
         self, transaction: Transaction, release: bytes, names: list[str], change: _Change
-    ) -> list[Event]:
+    ) -> None:
         """Change what devices are assigned, and queue the offers that say so."""
         now_s = int(self._clock())
         devices = await transaction.devices(names)
@@ -83,7 +83,7 @@ class Carrier:
             for name in names
         ]
         await transaction.write(changes, now_s)
-        return [offer for offer in made if offer is not None]
+        transaction.tell(*[offer for offer in made if offer is not None])
 
 
 async def _names(

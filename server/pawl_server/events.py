@@ -1,5 +1,6 @@
 """What the server tells those who watch it; each event is one fact that the store holds already."""
 
+import re
 from dataclasses import dataclass
 from typing import Self
 
@@ -104,11 +105,11 @@ class RolloutChanged:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GroupAsked:
-    """Devices of a group of a rollout were assigned its release."""
+class PhaseAsked:
+    """Devices of a phase of a rollout were assigned its release; phases count from 0."""
 
     rollout: int
-    group: str
+    phase: int
     devices: int
 
 
@@ -137,6 +138,23 @@ Event = (
     | AssignmentSettled
     | MessageRefused
     | RolloutChanged
-    | GroupAsked
+    | PhaseAsked
     | JudgesDisagreed
 )
+
+# What stays, so that a stream can be resumed; the others say what other rows hold, or come too often.
+DURABLE = (
+    DeviceFlagged,
+    DeviceLate,
+    DeviceFresh,
+    AnchorImported,
+    AssignmentSettled,
+    RolloutChanged,
+    PhaseAsked,
+    JudgesDisagreed,
+)
+
+
+def kind_of(event: Event) -> str:
+    """Return the name of an event for people: `DeviceFlagged` reads `device-flagged`."""
+    return re.sub(r"(?<!^)(?=[A-Z])", "-", type(event).__name__).lower()

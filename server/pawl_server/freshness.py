@@ -26,20 +26,19 @@ class FreshnessWatch:
         self._clock = clock
         self._limit_s = limit_s
 
-    async def look(self) -> list[DeviceLate]:
-        """Note and return which devices became late."""
-        found: list[DeviceLate] = []
-        while names := await self._newly_late():
-            found += [DeviceLate(device=name) for name in names]
-        return found
+    async def look(self) -> None:
+        """Note and tell which devices became late."""
+        while await self._note_late():
+            pass
 
-    async def _newly_late(self) -> list[str]:
+    async def _note_late(self) -> bool:
         before_s = int(self._clock()) - self._limit_s
         async with self._store.reading() as transaction:
             if not await transaction.newly_late(before_s, 1):
-                return []
+                return False
         async with self._store.writing() as transaction:
             # Asked again: one of them may have reported meanwhile.
             names = await transaction.newly_late(before_s, _BATCH_DEVICES)
             await transaction.mark_late(names)
-        return names
+            transaction.tell(*[DeviceLate(device=name) for name in names])
+        return True

@@ -3,7 +3,7 @@
 A bad message is dropped, counted under a name, and never stops the others. The link acknowledges the batch after the
 commit, so a batch may come twice: hellos may repeat, a report that comes again is refused as replayed.
 
-    events = await ingest.take(batch)
+    await ingest.take(batch)
 """
 
 from collections.abc import Callable, Iterable
@@ -52,15 +52,15 @@ class Ingest:
         self._desk = desk
         self._clock = clock
 
-    async def take(self, messages: list[Message]) -> list[Event]:
-        """Store what a batch of messages says and what it leads to; return what happened, in order."""
+    async def take(self, messages: list[Message]) -> None:
+        """Store what a batch of messages says and what it leads to, and tell it."""
         now_s = int(self._clock())
         async with self._store.writing() as transaction:
             batch = Batch(await _known(transaction, messages), self._desk, now_s)
             for message in messages:
                 batch.take(message)
             await transaction.write(batch.changes, now_s)
-        return batch.events
+            transaction.tell(*batch.events)
 
 
 @dataclass(slots=True, kw_only=True)

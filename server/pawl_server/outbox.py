@@ -10,7 +10,6 @@ from collections.abc import Awaitable, Callable
 from pawl_server.domain.changes import Outgoing
 from pawl_server.events import OfferSent
 from pawl_server.store import Queued, Store
-from pawl_server.watchers import Watchers
 
 _log = logging.getLogger(__name__)
 
@@ -27,7 +26,6 @@ class OutboxSender:
         self,
         store: Store,
         publish: Publish,
-        watchers: Watchers,
         *,
         retry_s: float,
         prepare: Callable[[], Awaitable[None]],
@@ -35,7 +33,6 @@ class OutboxSender:
         self._prepare = prepare
         self._store = store
         self._publish = publish
-        self._watchers = watchers
         self._retry_s = retry_s
         self._has_unsent = asyncio.Event()
         self._has_unsent.set()  # what the last run left
@@ -72,7 +69,7 @@ class OutboxSender:
         sent = [one for one, result in zip(queued, results, strict=True) if result is None]
         async with self._store.writing() as transaction:
             await transaction.mark_sent([one.id for one in sent])
-        self._watchers.tell([OfferSent(device=one.message.device) for one in sent if one.message.device])
+            transaction.tell(*[OfferSent(device=one.message.device) for one in sent if one.message.device])
         for result in results:
             if result is not None:
                 raise result

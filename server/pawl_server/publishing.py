@@ -13,7 +13,7 @@ from pawl import topics
 from pawl_server.domain.changes import Outgoing
 from pawl_server.domain.fleet import Release
 from pawl_server.errors import UnknownError
-from pawl_server.events import Event, JudgesDisagreed
+from pawl_server.events import JudgesDisagreed
 from pawl_server.judges import DisagreementError
 from pawl_server.repository import Repository
 from pawl_server.store import Store, Transaction
@@ -24,12 +24,11 @@ Publish = Callable[[Outgoing], Awaitable[None]]
 class Publisher:
     """Knows what the broker has; `publish` returns when the broker has the message."""
 
-    def __init__(  # noqa: PLR0913  # what it works with, given once
+    def __init__(
         self,
         store: Store,
         repository: Repository,
         publish: Publish,
-        tell: Callable[[list[Event]], None],
         clock: Callable[[], float],
         *,
         window: int,
@@ -37,7 +36,6 @@ class Publisher:
         self._store = store
         self._repository = repository
         self._publish = publish
-        self._tell = tell
         self._clock = clock
         self._window = window
         self._connection = 0
@@ -93,7 +91,8 @@ class Publisher:
         try:
             bundle = await asyncio.to_thread(self._repository.open, digest)
         except DisagreementError as error:
-            self._tell([JudgesDisagreed.of(error)])
+            async with self._store.writing() as transaction:
+                transaction.tell(JudgesDisagreed.of(error))
             raise
         self._judged[digest] = version
         return bundle

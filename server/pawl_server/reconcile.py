@@ -6,12 +6,10 @@ next one goes on, and what was done already isn't done again.
 
 import asyncio
 import logging
-from collections.abc import Callable
 
 from pawl.errors import PawlError
 from pawl_server.carrying import Carrier
 from pawl_server.domain.rollout import Ask, Rollout
-from pawl_server.events import Event
 from pawl_server.judges import DisagreementError
 from pawl_server.publishing import Publisher, is_newest
 from pawl_server.store import Store
@@ -22,21 +20,19 @@ _UNUSABLE_RELEASE = (PawlError, DisagreementError, FileNotFoundError)
 
 
 class Reconciler:
-    """The one task that moves rollouts; `tell` gets what happened, after it was committed."""
+    """The one task that moves rollouts."""
 
     def __init__(
         self,
         store: Store,
         carrier: Carrier,
         publisher: Publisher,
-        tell: Callable[[list[Event]], None],
         *,
         pass_s: float,
     ) -> None:
         self._store = store
         self._carrier = carrier
         self._publisher = publisher
-        self._tell = tell
         self._pass_s = pass_s
         self._has_news = asyncio.Event()
         self._reconnects = 0
@@ -87,15 +83,13 @@ class Reconciler:
             judged = await self._publish(wanted)
             if judged is None:
                 return True
-        events: list[Event] = []
         async with self._store.writing() as transaction:
             # What was read is old by now: an operator may have paused it while its release was being published.
             current, actions = await self._carrier.read(transaction, number)
             if judged is not None and not await is_newest(transaction, judged):
                 return True
             for action in actions:
-                events += await self._carrier.carry_out(transaction, current, action)
-        self._tell(events)
+                await self._carrier.carry_out(transaction, current, action)
         return bool(actions)
 
     async def _publish(self, wanted: Rollout) -> int | None:
@@ -107,8 +101,5 @@ class Reconciler:
             return await self._publisher.ensure(wanted.release)
         except _UNUSABLE_RELEASE as error:
             async with self._store.writing() as transaction:
-                events = await self._carrier.stop(
-                    transaction, wanted.id, f"the release can't be published: {error}"
-                )
-            self._tell(events)
+                await self._carrier.stop(transaction, wanted.id, f"the release can't be published: {error}")
             return None

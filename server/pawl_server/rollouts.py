@@ -13,7 +13,6 @@ from pawl_server.carrying import changed
 from pawl_server.domain import rollout
 from pawl_server.domain.rollout import GroupCounts, Rollout, RolloutEvent
 from pawl_server.errors import InvalidError, UnknownError
-from pawl_server.events import Event
 from pawl_server.store import ConflictError, Store, Transaction
 from pawl_server.store.rollouts import Member
 
@@ -33,12 +32,11 @@ class RolloutView:
 
 
 class Rollouts:
-    """Commands and questions; `tell` gets what happened, after it was committed."""
+    """Commands and questions."""
 
-    def __init__(self, store: Store, clock: Callable[[], float], tell: Callable[[list[Event]], None]) -> None:
+    def __init__(self, store: Store, clock: Callable[[], float]) -> None:
         self._store = store
         self._clock = clock
-        self._tell = tell
 
     async def set_group(self, name: str, devices: Collection[str]) -> list[str]:
         """Make a group or replace its members; rollouts that were created before keep those they had."""
@@ -72,7 +70,7 @@ class Rollouts:
             if known is not None:
                 return _same(known, release, groups)
             created = await self._add(transaction, release, groups, name)
-        self._tell([changed(created)])
+            transaction.tell(changed(created))
         return created
 
     async def _add(
@@ -107,7 +105,7 @@ class Rollouts:
                     before, [member.device for member in unsettled], is_asked=False
                 )
             await transaction.rollouts.keep(after)
-        self._tell([changed(after)])
+            transaction.tell(changed(after))
         return after
 
     async def all(self) -> list[RolloutView]:

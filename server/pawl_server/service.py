@@ -62,7 +62,8 @@ class FleetServer:
         self._chain = TrustChain(first, _director_keys(settings))
         settings.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.settings = settings
-        self.store = Store(settings.database)
+        self._watchers = Watchers(queue_max=settings.watcher_queue_max)
+        self.store = Store(settings.database, self._told, clock)
         self._clock = clock
         self._desk = OfferDesk(authority=self._chain)
         self._repository = Repository(
@@ -72,27 +73,24 @@ class FleetServer:
         )
         self._anchors = Anchors(self.store, self._chain, self._repository, self._desk, clock)
         self._ingest = Ingest(self.store, self._desk, clock)
-        self._watchers = Watchers(queue_max=settings.watcher_queue_max)
         self._publisher = Publisher(
-            self.store, self._repository, self._publish, self._tell, clock, window=settings.publish_window
+            self.store, self._repository, self._publish, clock, window=settings.publish_window
         )
         self._reconciler = Reconciler(
             self.store,
             Carrier(self._desk, clock),
             self._publisher,
-            self._tell,
             pass_s=settings.reconcile_pass_s,
         )
         self._freshness = FreshnessWatch(self.store, clock, limit_s=settings.late_after_s)
         self._refusal_log = RefusalLog(time.monotonic)
         self.inventory = Inventory(self.store, clock, late_after_s=settings.late_after_s)
-        self.rollouts = Rollouts(self.store, clock, self._tell)
+        self.rollouts = Rollouts(self.store, clock)
         self._anchor_publisher = AnchorPublisher(self._chain, self._publish, retry_s=settings.outbox_retry_s)
         self._link = MqttLink(_link_settings(settings), self._on_messages, self._on_reconnected)
         self._outbox = OutboxSender(
             self.store,
             self._publish,
-            self._watchers,
             retry_s=settings.outbox_retry_s,
             prepare=self._anchor_publisher.ensure,
         )
@@ -172,7 +170,7 @@ class FleetServer:
         return await asyncio.shield(self._import_anchor(file))
 
     async def _import_anchor(self, file: bytes) -> int:
-        self._tell(await self._anchors.add(file))
+        await self._anchors.add(file)
         self._anchor_publisher.wake()
         return self._chain.references[self._chain.files.index(file)].version
 
@@ -190,7 +188,8 @@ class FleetServer:
         try:
             release = await asyncio.to_thread(self._repository.add, raw)
         except DisagreementError as error:
-            self._tell([JudgesDisagreed.of(error)])
+            async with self.store.writing() as transaction:
+                transaction.tell(JudgesDisagreed.of(error))
             raise
         async with self.store.writing() as transaction:
             await transaction.add_release(replace(release, imported_at_s=self._now_s()))
@@ -218,8 +217,7 @@ class FleetServer:
             device = await _require_device(transaction, name)
             before = await transaction.assignment(name, digest)
             assignment = director.assign(before, name, digest)
-            made = await self._serve(transaction, replace(device, assigned=digest), assignment)
-        self._after_commit(made)
+            await self._serve(transaction, replace(device, assigned=digest), assignment)
         return True
 
     async def hold(self, name: str) -> None:
@@ -228,8 +226,7 @@ class FleetServer:
             device = await _require_device(transaction, name)
             assignment = (await transaction.assignments([name])).get(name)
             held = director.hold(assignment) if assignment else None
-            made = await self._serve(transaction, device, held)
-        self._after_commit(made)
+            await self._serve(transaction, device, held)
 
     async def assignment(self, name: str) -> Assignment | None:
         """Return what a device is assigned, and how far it is."""
@@ -244,29 +241,24 @@ class FleetServer:
     def _now_s(self) -> int:
         return int(self._clock())
 
-    async def _serve(
-        self, transaction: Transaction, device: Device, assignment: Assignment | None
-    ) -> OfferMade | None:
+    async def _serve(self, transaction: Transaction, device: Device, assignment: Assignment | None) -> None:
         changes = Changes()
         made = self._desk.serve(changes, device, assignment, self._now_s())
         await transaction.write(changes, self._now_s())
-        return made
+        if made is not None:
+            transaction.tell(made)
 
-    def _after_commit(self, made: OfferMade | None) -> None:
-        self._tell([made] if made is not None else [])
-
-    def _tell(self, events: list[Event]) -> None:
+    def _told(self, events: list[Event]) -> None:
         """Hand on what was committed: to those who watch, and to the tasks that have something to do now."""
         self._watchers.tell(events)
+        self._refusal_log.take(events)
         if any(isinstance(event, OfferMade) for event in events):
             self._outbox.wake()
         if any(isinstance(event, (AssignmentSettled, RolloutChanged)) for event in events):
             self._reconciler.wake()
 
     async def _on_messages(self, batch: list[Message]) -> None:
-        events = await self._ingest.take(batch)
-        self._refusal_log.take(events)
-        self._tell(events)
+        await self._ingest.take(batch)
 
     def _on_reconnected(self) -> None:
         self._anchor_publisher.on_reconnected()
@@ -276,7 +268,7 @@ class FleetServer:
         """Look every minute for devices that became late, and tell what was refused again and again."""
         while True:
             try:
-                self._tell([*await self._freshness.look()])
+                await self._freshness.look()
             except Exception:  # noqa: BLE001  # whatever it was, what devices proved is still in the database
                 _log.exception("late devices were not looked for; again in %g s", self.settings.watch_pass_s)
             self._refusal_log.sweep()

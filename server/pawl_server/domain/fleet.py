@@ -88,6 +88,14 @@ class Device:
     flag: Flag | None = None
     hello: bytes | None = None
     log: bytes | None = None
+    timezone: str = "UTC"
+    confirmed_version: str | None = None
+    confirmed_version_key: bytes | None = None
+    former_nonce: bytes | None = None
+    failures: int = 0
+    attention_at_s: int | None = None
+    attention_reason: str | None = None
+    agent: str | None = None
 
     @property
     def name(self) -> str:
@@ -122,6 +130,8 @@ class Release:
     size_bytes: int
     imported_at_s: int | None = None
     published_at_s: int | None = None
+    is_retained: bool = False
+    is_recovery: bool = False
 
 
 class AssignmentState(StrEnum):

@@ -115,5 +115,23 @@ _DEVICE = (
     "is_late",
     "hello",
     "log",
+    "timezone",
+    "confirmed_version",
+    "confirmed_version_key",
+    "former_nonce",
+    "failures",
+    "attention_at_s",
+    "attention_reason",
+    "agent",
 )
-_RELEASE = ("digest", "sequence", "version", "index_digest", "size_bytes", "imported_at_s", "published_at_s")
+_RELEASE = (
+    "digest",
+    "sequence",
+    "version",
+    "index_digest",
+    "size_bytes",
+    "imported_at_s",
+    "published_at_s",
+    "is_retained",
+    "is_recovery",
+)

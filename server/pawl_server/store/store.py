@@ -11,7 +11,8 @@ took the fence last writes; the others are refused in their own transactions, an
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from typing import Any
 from sqlalchemy import URL, Connection, event
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from pawl_server.events import Event
 from pawl_server.store import schema
 from pawl_server.store.fence import Fence, FencedError
 from pawl_server.store.transaction import Transaction
@@ -34,11 +36,18 @@ _PRAGMAS = (
 
 
 class Store:
-    """One SQLite file; opened once, closed once."""
+    """One SQLite file; opened once, closed once. `told` gets what was told in a transaction, once that is committed."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(
+        self,
+        path: Path,
+        told: Callable[[list[Event]], None] = lambda _events: None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         self.fenced = asyncio.Event()
-        self._fence = Fence()
+        self._told = told
+        self._clock = clock
+        self._fence = Fence("main")
         self._path = path
         self._engine: AsyncEngine = create_async_engine(URL.create("sqlite+aiosqlite", database=str(path)))
         event.listen(self._engine.sync_engine, "connect", _prepare)
@@ -57,7 +66,7 @@ class Store:
     async def take_fence(self) -> None:
         """Become the one process that may issue offers and change assignments, in place of those before."""
         async with self._connect(is_writing=True) as connection:
-            await self._fence.take(connection)
+            await self._fence.take(connection, int(self._clock()))
 
     async def close(self) -> None:
         """Close every connection."""
@@ -81,7 +90,10 @@ class Store:
             except FencedError:
                 self.fenced.set()
                 raise
-            yield Transaction(connection, may_offer=self._fence.is_taken)
+            transaction = Transaction(connection, may_offer=self._fence.is_taken)
+            yield transaction
+            await transaction.keep_told(int(self._clock()))
+        self._told(transaction.told)
 
     @asynccontextmanager
     async def _connect(self, *, is_writing: bool) -> AsyncIterator[AsyncConnection]:

@@ -10,8 +10,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from pawl_server.domain.changes import Changes, Outgoing, Refusal
 from pawl_server.domain.fleet import OPEN_STATES, Assignment, AssignmentState, Device, Release
+from pawl_server.events import Event
 from pawl_server.store import rows, tables
 from pawl_server.store.anchors import AnchorRows
+from pawl_server.store.events import EventRows
 from pawl_server.store.fence import FencedError
 from pawl_server.store.groups import GroupRows
 from pawl_server.store.reports import ReportRows
@@ -39,11 +41,21 @@ class Transaction:
     def __init__(self, connection: AsyncConnection, *, may_offer: bool) -> None:
         self._connection = connection
         self._may_offer = may_offer
+        self.told: list[Event] = []
+        self.events = EventRows(connection)
         self.anchors = AnchorRows(connection)
         self.reports = ReportRows(connection)
         self.groups = GroupRows(connection)
         self.rollouts = RolloutRows(connection)
         self.tokens = TokenRows(connection)
+
+    def tell(self, *events: Event) -> None:
+        """Say what happened: it is kept with this transaction, and told to those who watch when that is committed."""
+        self.told += events
+
+    async def keep_told(self, now_s: int) -> None:
+        """Keep what was told; called by the store before the commit."""
+        await self.events.add(self.told, now_s)
 
     async def devices(self, names: Collection[str]) -> dict[str, Device]:
         """Return the enrolled ones of these devices."""
