@@ -90,7 +90,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     """Keep the boards' logs of a test that failed, and name the folder in its report."""
     report = yield
     bench = getattr(item, "funcargs", {}).get("bench")
-    if report.failed and bench is not None:
+    if report.failed and isinstance(bench, (Bench, SerialBench)):
         folder = item.config.rootpath / "build" / "board-logs" / re.sub(r"[^\w.-]+", "-", item.nodeid)
         if _IS_KEPT not in item.stash:
             bench.keep(folder)

@@ -17,7 +17,7 @@ from pawl_server.domain.changes import Changes
 from pawl_server.domain.fleet import Device
 from pawl_server.domain.rollout import Progress, RolloutEvent, RolloutState, RolloutStateError
 from pawl_server.errors import InvalidError, UnknownError
-from pawl_server.events import GroupAsked, OfferMade, RolloutChanged
+from pawl_server.events import PhaseAsked, OfferMade, RolloutChanged
 from pawl_server.ingest import Ingest
 from pawl_server.mqtt.inbox import Message
 from pawl_server.publishing import Publisher
@@ -129,7 +129,7 @@ def test_groups_in_order_each_after_the_one_before(tmp_path):
         for name in GROUPS["production"]:
             await harness.succeed(name)
         assert (await harness.seen())[0] == "done"
-        assert [(e.group, e.devices) for e in harness.events if isinstance(e, GroupAsked)] == [
+        assert [(e.group, e.devices) for e in harness.events if isinstance(e, PhaseAsked)] == [
             ("canary", 2),
             ("production", 3),
         ]
