@@ -1,60 +1,48 @@
-"""A release that goes to groups of devices in order, and stops by itself when a device fails; pure.
+"""A release that goes to devices in phases, stops by itself when too many fail, and takes itself back; pure.
 
-`step` looks at how far the devices are and says what has to be done now. It remembers nothing: done twice, or by another
-process after a crash, it leads to the same end. Who carries the actions out writes them and the new state in one
-transaction.
+`step` looks at how far the devices are and says what has to be done now. It remembers nothing but the rollout itself: done
+twice, cut anywhere, or done by another process after a crash, it leads to the same end.
 
-    for action in step(rollout, counts_by_group, now_s): ...
+    for action in step(rollout, counts, now_s): ...
 
-A group starts when every device of those before it has succeeded. A failure pauses the rollout, and a paused rollout
-offers nothing; resuming it asks those again that haven't succeeded.
+Counts and actions belong in one transaction. Any number of the actions from the first one on may be carried out, and each
+for some of its devices only: the next step finds the rest. What a phase needs to begin is in `docs/architecture.md`.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
+
+from pawl_server.domain.plan import Plan
 
 
 class RolloutState(StrEnum):
-    """`FAILED` is how a cancelled rollout ends: not all of its devices have the release."""
+    """What a rollout does; `CANCELLED` and `ROLLED_BACK` are ends, and `DONE` is one until its failed devices are retried."""
 
+    AWAITING = "awaiting-approval"
     RUNNING = "running"
     PAUSED = "paused"
+    ROLLING_BACK = "rolling-back"
+    ROLLED_BACK = "rolled-back"
     DONE = "done"
-    FAILED = "failed"
+    CANCELLED = "cancelled"
 
 
 class RolloutEvent(StrEnum):
-    """What moves a rollout: three come from operators, two from `step`."""
+    """What moves a rollout: all but the last two come from operators, those from `step`."""
 
+    APPROVE = "approve"
+    REJECT = "reject"
     PAUSE = "pause"
     RESUME = "resume"
+    RETRY = "retry"
+    ROLL_BACK = "roll-back"
     CANCEL = "cancel"
     FAILURE = "failure"
     COMPLETION = "completion"
 
 
-FINAL_STATES = frozenset({RolloutState.DONE, RolloutState.FAILED})
-_RUNNING, _PAUSED, _DONE, _FAILED = RolloutState
-
-# A state that repeats itself makes a command idempotent; a pair that isn't here is refused.
-TRANSITIONS: dict[RolloutState, dict[RolloutEvent, RolloutState]] = {
-    _RUNNING: {
-        RolloutEvent.PAUSE: _PAUSED,
-        RolloutEvent.RESUME: _RUNNING,
-        RolloutEvent.CANCEL: _FAILED,
-        RolloutEvent.FAILURE: _PAUSED,
-        RolloutEvent.COMPLETION: _DONE,
-    },
-    _PAUSED: {
-        RolloutEvent.PAUSE: _PAUSED,
-        RolloutEvent.RESUME: _RUNNING,
-        RolloutEvent.CANCEL: _FAILED,
-        RolloutEvent.COMPLETION: _DONE,
-    },
-    _DONE: {},
-    _FAILED: {RolloutEvent.CANCEL: _FAILED},
-}
+FINAL_STATES = frozenset({RolloutState.DONE, RolloutState.ROLLED_BACK, RolloutState.CANCELLED})
 
 
 class RolloutStateError(Exception):
@@ -62,7 +50,11 @@ class RolloutStateError(Exception):
 
 
 class Progress(StrEnum):
-    """How far a device of a rollout is; `DISPLACED` was assigned another release since."""
+    """How far a device of a rollout is.
+
+    `WAITING` wasn't asked, or waits to be asked again; `DISPLACED` was assigned another release since; `WITHDRAWN` isn't
+    asked any more, because its rollout was cancelled or goes back.
+    """
 
     WAITING = "waiting"
     OPEN = "open"
@@ -70,66 +62,109 @@ class Progress(StrEnum):
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     DISPLACED = "displaced"
+    WITHDRAWN = "withdrawn"
+    RECOVERING = "recovering"
+    RECOVERED = "recovered"
+    UNRECOVERED = "unrecovered"
 
 
-Counts = dict[Progress, int]
-_TROUBLE = (Progress.FAILED, Progress.DISPLACED)
-# Whom a running rollout asks to install.
+FINAL_PROGRESS = frozenset(
+    {
+        Progress.SUCCEEDED,
+        Progress.FAILED,
+        Progress.DISPLACED,
+        Progress.WITHDRAWN,
+        Progress.RECOVERED,
+        Progress.UNRECOVERED,
+    }
+)
+# Whom a running rollout asks to install, if they are ready.
 ASKABLE = (Progress.WAITING, Progress.HELD)
-# Who asks again after a resume.
-UNSETTLED = (Progress.HELD, Progress.FAILED, Progress.DISPLACED)
+# Who was asked to install and hasn't answered.
+UNSETTLED = (Progress.OPEN, Progress.HELD)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PhaseState:
+    """How far a phase is; `forgiven` failures were seen by an operator who let it go on."""
+
+    began_at_s: int | None = None
+    passed_at_s: int | None = None
+    forgiven: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rollout:
-    """What one row says; `groups` are names in order, `reason` says why it isn't running."""
+    """What its rows say; `reason` says why it is in its state."""
 
     id: int
     name: str
-    release: bytes
-    groups: tuple[str, ...]
+    plan: Plan
+    phase_states: tuple[PhaseState, ...]
     created_at_s: int
     changed_at_s: int
     state: RolloutState = RolloutState.RUNNING
     reason: str = ""
 
+    @property
+    def phase(self) -> int:
+        """The newest phase that has begun, -1 before the first."""
+        return sum(state.began_at_s is not None for state in self.phase_states) - 1
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GroupCounts:
-    """How many devices of a group are how far, and one that is in trouble, by name and reason."""
+class PhaseCounts:
+    """How many devices of a phase are how far.
 
-    counts: Counts = field(default_factory=dict)
+    `ready` wait or are held, and may be asked now: their backoff is over and their window open. `outside` are open, and
+    their window has closed. `trouble` is the first failed device and its reason.
+    """
+
+    counts: dict[Progress, int] = field(default_factory=dict)
+    ready: int = 0
+    outside: int = 0
     trouble: str = ""
 
     def of(self, *progress: Progress) -> int:
         """Return how many devices are as far as one of these."""
         return sum(self.counts.get(one, 0) for one in progress)
 
-    @property
-    def has_succeeded(self) -> bool:
-        """Whether every device of the group has."""
-        return self.of(*Progress) == self.of(Progress.SUCCEEDED)
-
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """Assign the release to those devices of a group that wait or are held."""
+    """Assign the release to so many devices of a phase that are ready."""
 
-    group: int
+    phase: int
+    limit: int
 
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """Stop those devices of a group that are installing, where they are."""
+    """Stop those devices of a phase that are open, where they are."""
 
-    group: int
+    phase: int
+
+
+@dataclass(frozen=True, slots=True)
+class HoldOutside:
+    """Stop those devices of a phase that are open while their window is closed."""
+
+    phase: int
 
 
 @dataclass(frozen=True, slots=True)
 class Withdraw:
-    """Take the release back from those devices of a group that haven't settled."""
+    """Take the release back from those devices of a phase that are as far as one of `whom`."""
 
-    group: int
+    phase: int
+    whom: tuple[Progress, ...] = UNSETTLED
+
+
+@dataclass(frozen=True, slots=True)
+class Recover:
+    """Assign the recovery release to those devices of a phase that have succeeded."""
+
+    phase: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,54 +174,39 @@ class Become:
     rollout: Rollout
 
 
-Action = Ask | Hold | Withdraw | Become
+Action = Ask | Hold | HoldOutside | Withdraw | Recover | Become
 
 
-def follow(rollout: Rollout, event: RolloutEvent, now_s: int, reason: str = "") -> Rollout:
-    """Return the rollout after an event; raises RolloutStateError where the table has no answer."""
-    following = TRANSITIONS[rollout.state].get(event)
-    if following is None:
-        raise RolloutStateError(f"rollout {rollout.name} is {rollout.state}: it can't {event} any more")
-    if following == rollout.state:
-        return rollout
-    return replace(rollout, state=following, reason=reason, changed_at_s=now_s)
+def begin(plan: Plan, *, rollout_id: int, name: str, now_s: int) -> Rollout:
+    """Return a new rollout: it runs, or awaits approval if its plan says so."""
+    return Rollout(
+        id=rollout_id,
+        name=name,
+        plan=plan,
+        phase_states=tuple(PhaseState() for _ in plan.phases),
+        created_at_s=now_s,
+        changed_at_s=now_s,
+        state=RolloutState.AWAITING if plan.needs_approval else RolloutState.RUNNING,
+    )
 
 
-def step(rollout: Rollout, groups: Sequence[GroupCounts], now_s: int) -> list[Action]:
-    """Return what has to be done now; nothing if all is as it must be."""
-    return _STEPS[rollout.state](rollout, groups, now_s)
+def follow(
+    rollout: Rollout,
+    event: RolloutEvent,
+    now_s: int,
+    reason: str = "",
+    counts: Sequence[PhaseCounts] = (),
+) -> Rollout:
+    """Return the rollout after an event; raises RolloutStateError where the table has no answer.
+
+    RESUME and RETRY need the counts: they forgive the failures that are left once the command was carried out at the devices.
+    """
+    raise NotImplementedError
 
 
-def _run(rollout: Rollout, groups: Sequence[GroupCounts], now_s: int) -> list[Action]:
-    for name, group in zip(rollout.groups, groups, strict=True):
-        if group.of(*_TROUBLE):
-            paused = follow(rollout, RolloutEvent.FAILURE, now_s, f"group {name}: {group.trouble}")
-            return [Become(paused), *_rest(paused, groups, now_s)]
-    for position, group in enumerate(groups):
-        if not group.has_succeeded:
-            return [Ask(position)] if group.of(*ASKABLE) else []
-    return [Become(follow(rollout, RolloutEvent.COMPLETION, now_s))]
+def step(rollout: Rollout, counts: Sequence[PhaseCounts], now_s: int) -> list[Action]:
+    """Return what has to be done now, in this order; nothing if all is as it must be."""
+    return _STEPS[rollout.state](rollout, counts, now_s)
 
 
-def _rest(rollout: Rollout, groups: Sequence[GroupCounts], now_s: int) -> list[Action]:
-    """Stop a paused rollout's devices; one whose devices all succeeded meanwhile has nothing left to pause."""
-    if all(group.has_succeeded for group in groups):
-        return [Become(follow(rollout, RolloutEvent.COMPLETION, now_s))]
-    return [Hold(position) for position, group in enumerate(groups) if group.of(Progress.OPEN)]
-
-
-def _withdraw(_rollout: Rollout, groups: Sequence[GroupCounts], _now_s: int) -> list[Action]:
-    unsettled = (Progress.OPEN, Progress.HELD)
-    return [Withdraw(position) for position, group in enumerate(groups) if group.of(*unsettled)]
-
-
-def _nothing(_rollout: Rollout, _groups: Sequence[GroupCounts], _now_s: int) -> list[Action]:
-    return []
-
-
-_STEPS: dict[RolloutState, Callable[[Rollout, Sequence[GroupCounts], int], list[Action]]] = {
-    _RUNNING: _run,
-    _PAUSED: _rest,
-    _DONE: _nothing,
-    _FAILED: _withdraw,
-}
+_STEPS: dict[RolloutState, Callable[[Rollout, Sequence[PhaseCounts], int], list[Action]]] = {}
