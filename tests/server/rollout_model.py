@@ -41,13 +41,17 @@ _FORGIVING = (RolloutEvent.RESUME, RolloutEvent.RETRY)
 
 @dataclass
 class Member:
-    """A device: `fates` are what it says to each time it is asked, then success; `recovers` is what to the recovery."""
+    """A device: `fates` are what it says to each time it is asked, then success; `recovers` is what to the recovery.
+
+    One that `is_late` confirms in the end what was taken for failed, or was withdrawn too late.
+    """
 
     name: str
     phase: int
     zone: str = "UTC"
     fates: tuple = ()
     recovers: bool | None = True
+    is_late: bool = False
     progress: Progress = Progress.WAITING
     reason: int = 0
     is_judged: bool = True
@@ -243,6 +247,16 @@ class Model(Promises):
             if member.recovers is not None:
                 self.recover(member, is_recovered=member.recovers)
 
+    def _confirm_late(self):
+        settled = (Progress.FAILED, Progress.WITHDRAWN)
+        late = [
+            member for member in self.members if member.is_late and member.asks and member.progress in settled
+        ]
+        for member in late:
+            member.is_late = False
+            self.succeed(member)
+        return bool(late)
+
     def finish(self):
         """Let time pass and devices answer until nothing can happen any more, and look at the end."""
         for _ in range(REST_PASSES_MAX):
@@ -250,7 +264,7 @@ class Model(Promises):
             if self.rollout.state is RolloutState.PAUSED and self.rollout.reason == BY_HAND:
                 self.command(RolloutEvent.RESUME)
             self.settle()
-            if self._is_at_rest():
+            if self._is_at_rest() and not self._confirm_late():
                 return self._check_end()
             self.let_devices_answer()
             self.now_s += REST_S

@@ -71,6 +71,7 @@ def _members(draw, phase, number):
         zone=draw(st.sampled_from(["UTC", "Pacific/Auckland"])),
         fates=tuple(draw(st.lists(st.sampled_from(FATES), max_size=3))),
         recovers=draw(st.sampled_from([True, True, False, None])),
+        is_late=draw(st.booleans()),
     )
 
 
