@@ -18,6 +18,7 @@ from pawl_server.store.fence import FencedError
 from pawl_server.store.groups import GroupRows
 from pawl_server.store.history import HistoryRows
 from pawl_server.store.reports import ReportRows
+from pawl_server.store.retention import RetentionRows
 from pawl_server.store.rollouts import RolloutRows
 from pawl_server.store.tokens import TokenRows
 
@@ -50,6 +51,7 @@ class Transaction:
         self.groups = GroupRows(connection)
         self.rollouts = RolloutRows(connection)
         self.tokens = TokenRows(connection)
+        self.retention = RetentionRows(connection)
 
     def tell(self, *events: Event) -> None:
         """Say what happened: it is kept with this transaction, and told to those who watch when that is committed."""
