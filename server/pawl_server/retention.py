@@ -71,9 +71,8 @@ class Retention:
         await asyncio.sleep(PAUSE_S if ids else 0)
 
     async def _forget(self, before_s: int, forget: _ForgetOld) -> None:
-        while await self._forgotten(before_s, forget) == BATCH_ROWS:
-            await asyncio.sleep(PAUSE_S)
-
-    async def _forgotten(self, before_s: int, forget: _ForgetOld) -> int:
-        async with self._store.writing() as transaction:
-            return await forget(transaction.retention, before_s)
+        is_more = True
+        while is_more:
+            async with self._store.writing() as transaction:
+                is_more = await forget(transaction.retention, before_s) == BATCH_ROWS
+            await asyncio.sleep(PAUSE_S if is_more else 0)

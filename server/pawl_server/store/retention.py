@@ -85,11 +85,12 @@ class RetentionRows:
         page = list(await self._connection.scalars(names))
         if not page:
             return Excess(ids=[], after=None)
-        newer = table.alias("newer").c
-        oldest_kept = select(newer.id).where(newer.device == device).order_by(newer.id.desc())
-        query = select(table.c.id).join(tables.devices, table.c.device == device)
-        query = query.where(device > after, device <= page[-1], may_go)
-        query = query.where(table.c.id < oldest_kept.offset(kept - 1).limit(1).scalar_subquery())
-        ids = list(await self._connection.scalars(query.limit(BATCH_ROWS)))
+        column = table.c
+        rank = func.row_number().over(partition_by=column.device, order_by=column.id.desc())
+        ranked = select(column.id, rank.label("rank"), may_go.label("may_go"))
+        ranked = ranked.join(tables.devices, device == column.device)
+        found = ranked.where(column.device > after, column.device <= page[-1]).subquery().c
+        query = select(found.id).where(found.rank > kept, found.may_go).limit(BATCH_ROWS)
+        ids = list(await self._connection.scalars(query))
         # A page with as many rows as fit is looked at again: there may be more of them.
         return Excess(ids=ids, after=after if len(ids) == BATCH_ROWS else page[-1])
