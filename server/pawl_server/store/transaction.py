@@ -16,7 +16,9 @@ from pawl_server.store.anchors import AnchorRows
 from pawl_server.store.events import EventRows
 from pawl_server.store.fence import FencedError
 from pawl_server.store.groups import GroupRows
+from pawl_server.store.history import HistoryRows
 from pawl_server.store.reports import ReportRows
+from pawl_server.store.retention import RetentionRows
 from pawl_server.store.rollouts import RolloutRows
 from pawl_server.store.tokens import TokenRows
 
@@ -45,9 +47,11 @@ class Transaction:
         self.events = EventRows(connection)
         self.anchors = AnchorRows(connection)
         self.reports = ReportRows(connection)
+        self.history = HistoryRows(connection)
         self.groups = GroupRows(connection)
         self.rollouts = RolloutRows(connection)
         self.tokens = TokenRows(connection)
+        self.retention = RetentionRows(connection)
 
     def tell(self, *events: Event) -> None:
         """Say what happened: it is kept with this transaction, and told to those who watch when that is committed."""
@@ -174,9 +178,13 @@ class Transaction:
             raise ConflictError(f"{device.name} is enrolled with another vendor, class or report key")
 
     async def add_release(self, release: Release) -> None:
-        """Add an imported release; one that is known changes nothing."""
+        """Add an imported release; of one that is known, only what it is for is written: older servers didn't look."""
+        column = tables.releases.c
         if await self.release(release.digest) is None:
             await self._connection.execute(insert(tables.releases), [rows.release_row(release)])
+            return
+        change = update(tables.releases).where(column.digest == release.digest)
+        await self._connection.execute(change.values(is_recovery=release.is_recovery))
 
     async def mark_published(self, digest: bytes, now_s: int) -> None:
         """Note that the broker has all of a release."""
@@ -198,7 +206,7 @@ class Transaction:
         await self._update(
             tables.devices, ("id",), [rows.device_row(one) for one in changes.devices.values()]
         )
-        await self._upsert_assignments(changes)
+        await self._upsert_assignments(changes, now_s)
         await self.reports.add(changes.reports, now_s)
         await self._count(changes.refusals)
         await self._put_offers(changes.offers, now_s)
@@ -217,19 +225,22 @@ class Transaction:
         ]
         await self._connection.execute(change, named)
 
-    async def _upsert_assignments(self, changes: Changes) -> None:
+    async def _upsert_assignments(self, changes: Changes, now_s: int) -> None:
         if not changes.assignments:
             return
         column = tables.assignments.c
         names = [device for device, _ in changes.assignments]
-        query = select(column.device, column.release).where(column.device.in_(names))
-        known = {(row.device, row.release) for row in await self._connection.execute(query)}
+        query = select(column.device, column.release, column.state, column.attempt, column.reason)
+        found = await self._connection.execute(query.where(column.device.in_(names)))
+        known = {(row.device, row.release): (row.state, row.attempt, row.reason) for row in found}
         wanted = changes.assignments.items()
         await self._insert(
             tables.assignments, [rows.assignment_row(one) for key, one in wanted if key not in known]
         )
         changed = [rows.assignment_row(one) for key, one in wanted if key in known]
         await self._update(tables.assignments, ("device", "release"), changed)
+        moved = [one for key, one in wanted if known.get(key) != (one.state.value, one.attempt, one.reason)]
+        await self.history.add(moved, now_s)
 
     async def _count(self, refusals: Mapping[Refusal, int]) -> None:
         column = tables.refusals.c
