@@ -7,6 +7,8 @@ from fleet_bench import NOW_S, FakeFleetDevice, make_fleet, open_store
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from release_factory import CLASS, VENDOR
+from service_bench import connected, running, until
+from service_bench import run as run_service
 
 from pawl import codes
 from pawl.ports.host import claim_code
@@ -15,6 +17,7 @@ from pawl_server.configuration import ConfigurationError, load
 from pawl_server.domain.fleet import Device
 from pawl_server.domain.registration import Candidate, Registration
 from pawl_server.errors import InvalidError, UnknownError
+from pawl_server.events import MessageRefused
 from pawl_server.ingest import Ingest
 from pawl_server.inventory import Inventory
 from pawl_server.mqtt.inbox import Message
@@ -364,3 +367,25 @@ def test_a_policy_that_there_is_not_is_refused(tmp_path, setting):
     (tmp_path / "server.toml").write_text(_SERVER_TOML.format(setting=setting))
     with pytest.raises(ConfigurationError, match="registration must be"):
         load(tmp_path)
+
+
+def test_a_device_is_claimed_over_a_real_broker(bench, tmp_path):
+    """Hello, candidate, code, hello again, offer; before that, no offer comes."""
+    fleet = make_fleet(tmp_path)
+
+    async def scenario():
+        policy = {"registration": Registration.CLAIM}
+        async with running(bench, fleet, **policy) as server, connected(bench, "bench-2") as link:
+            events = server.events()
+            link.subscribe(OTHER.offer_topic)
+            await link.publish(OTHER.topic("hello"), OTHER.hello(NONCE))
+            refused = (await until(events, MessageRefused))[-1]
+            assert refused == MessageRefused(device="", where="hello", reason="unclaimed")
+            assert [one.device for one in await server.inventory.candidates("", 10)] == ["bench-2"]
+            await server.inventory.claim("bench-2", _code(OTHER))
+            await link.publish(OTHER.topic("hello"), OTHER.hello(NONCE))
+            topic, payload = await link.next()
+            assert (topic, fleet.opened_offer(payload).number) == (OTHER.offer_topic, 0)
+
+    with bench.broker():
+        run_service(scenario)
