@@ -13,10 +13,12 @@ from pawl_server.domain.fleet import OPEN_STATES, Assignment, AssignmentState, D
 from pawl_server.events import Event
 from pawl_server.store import rows, tables
 from pawl_server.store.anchors import AnchorRows
+from pawl_server.store.candidates import CandidateRows
 from pawl_server.store.events import EventRows
 from pawl_server.store.fence import FencedError
 from pawl_server.store.groups import GroupRows
 from pawl_server.store.history import HistoryRows
+from pawl_server.store.inventory import InventoryRows
 from pawl_server.store.reports import ReportRows
 from pawl_server.store.retention import RetentionRows
 from pawl_server.store.rollouts import RolloutRows
@@ -48,7 +50,9 @@ class Transaction:
         self.anchors = AnchorRows(connection)
         self.reports = ReportRows(connection)
         self.history = HistoryRows(connection)
-        self.groups = GroupRows(connection)
+        self.inventory = InventoryRows(connection)
+        self.candidates = CandidateRows(connection)
+        self.groups = GroupRows(connection, self.inventory)
         self.rollouts = RolloutRows(connection)
         self.tokens = TokenRows(connection)
         self.retention = RetentionRows(connection)
@@ -70,6 +74,10 @@ class Transaction:
     async def device(self, name: str) -> Device | None:
         """Return a device, or None if it isn't enrolled."""
         return (await self.devices([name])).get(name)
+
+    async def vendors(self) -> list[bytes]:
+        """Return the vendors of the enrolled devices."""
+        return await self.inventory.vendors()
 
     async def assignments(self, names: Collection[str]) -> dict[str, Assignment]:
         """Return the current assignment of those of these devices that have one."""
@@ -109,12 +117,6 @@ class Transaction:
         query = select(tables.releases).where(tables.releases.c.digest == digest)
         row = (await self._connection.execute(query)).mappings().first()
         return None if row is None else rows.release_of(row)
-
-    async def page_of_devices(self, after: str, limit: int) -> list[Device]:
-        """Return the first devices whose id comes after this one, in order of their ids."""
-        column = tables.devices.c
-        query = select(tables.devices).where(column.id > after).order_by(column.id).limit(limit)
-        return [rows.device_of(row) for row in (await self._connection.execute(query)).mappings()]
 
     async def newly_late(self, before_s: int, limit: int) -> list[str]:
         """Return devices whose newest proof of freshness is older than this, and of whom that wasn't told yet."""
@@ -174,6 +176,7 @@ class Transaction:
         known = await self.device(device.name)
         if known is None:
             await self._connection.execute(insert(tables.devices), [rows.device_row(device)])
+            await self.candidates.forget(device.name)
         elif known.enrolment != device.enrolment:
             raise ConflictError(f"{device.name} is enrolled with another vendor, class or report key")
 
@@ -210,6 +213,7 @@ class Transaction:
         await self.reports.add(changes.reports, now_s)
         await self._count(changes.refusals)
         await self._put_offers(changes.offers, now_s)
+        await self.candidates.note(changes.candidates.values(), now_s)
 
     async def _insert(self, table: Table, values: list[dict[str, Any]]) -> None:
         if values:
