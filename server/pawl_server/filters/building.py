@@ -94,7 +94,10 @@ def _field(name: Token, operator: Token, words: str) -> Field:
     field = field_of(str(name))
     taken = OPERATORS[field.kind]
     if words not in taken:
-        raise Mistake(_start(operator), f"`{field.name}` can't be asked with `{words}`, only with {listed(taken, 'and')}")
+        raise Mistake(
+            _start(operator),
+            f"`{field.name}` can't be asked with `{words}`, only with {listed(taken, 'and')}",
+        )
     return field
 
 
@@ -119,7 +122,9 @@ def _text(token: Token) -> str:
     """Return the text of a string; Mistake at an escape that there is not, or a character that no text has."""
     for found in _ESCAPE.finditer(token):
         if found[1] not in '"\\':
-            raise Mistake(_start(token) + found.start(), 'in a text, `\\` stands before `"` or another `\\` only')
+            raise Mistake(
+                _start(token) + found.start(), 'in a text, `\\` stands before `"` or another `\\` only'
+            )
     for offset, char in enumerate(token):
         if unicodedata.category(char) in {"Cc", "Cs"}:
             raise Mistake(_start(token) + offset, f"character U+{ord(char):04X} can't stand in a text")

@@ -27,7 +27,10 @@ class FilterError(ValueError):
 
 def _shown(text: str) -> str:
     """Return one line that a terminal can show: spaces for newlines, a sign for what it would obey or can't encode."""
-    return "".join(" " if char.isspace() else char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
+    return "".join(
+        " " if char.isspace() else char if char.isprintable() else "\N{REPLACEMENT CHARACTER}"
+        for char in text
+    )
 
 
 def _columns(text: str) -> int:
