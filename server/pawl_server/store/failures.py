@@ -54,7 +54,7 @@ class FailureRows:
         column = (MEMBER.rollout, MEMBER.device, MEMBER.tries, MEMBER.is_recovering)
         query = select(*column, CURRENT_REASON.label("reason")).select_from(JOINED)
         query = query.where(MEMBER.is_asked.is_(True), MEMBER.is_final.is_(False))
-        query = query.where(AssignmentState.FAILED.value == CURRENT_STATE)
+        query = query.where(CURRENT_STATE.in_([AssignmentState.FAILED.value]))
         found = await self._connection.execute(query.limit(limit))
         return [Failure(**row) for row in found.mappings()]
 
