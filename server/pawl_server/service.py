@@ -74,7 +74,7 @@ class FleetServer:
             bundle_max_bytes=settings.bundle_max_bytes,
         )
         self._anchors = Anchors(self.store, self._chain, self._repository, self._desk, clock)
-        self._ingest = Ingest(self.store, self._desk, clock)
+        self._ingest = Ingest(self.store, self._desk, clock, registration=settings.registration)
         self._publisher = Publisher(
             self.store, self._repository, self._publish, clock, window=settings.publish_window
         )
@@ -87,7 +87,9 @@ class FleetServer:
         )
         self._freshness = FreshnessWatch(self.store, clock, limit_s=settings.late_after_s)
         self._refusal_log = RefusalLog(time.monotonic)
-        self.inventory = Inventory(self.store, clock, late_after_s=settings.late_after_s)
+        self.inventory = Inventory(
+            self.store, clock, late_after_s=settings.late_after_s, registration=settings.registration
+        )
         self.groups = Groups(self.store, clock)
         self.rollouts = Rollouts(self.store, self._repository, clock)
         self._anchor_publisher = AnchorPublisher(self._chain, self._publish, retry_s=settings.outbox_retry_s)
