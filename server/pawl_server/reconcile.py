@@ -73,6 +73,7 @@ class Reconciler:
         for one in found:
             while await self._advance(one.id):
                 pass
+        await self._publisher.withdraw_unneeded()
 
     async def _advance(self, number: int) -> bool:
         """Do one step of a rollout; return whether there was anything to do."""

@@ -33,7 +33,7 @@ from pawl_server.mqtt.inbox import Message
 from pawl_server.mqtt.link import LinkSettings, MqttLink
 from pawl_server.offering import OfferDesk
 from pawl_server.outbox import OutboxSender
-from pawl_server.publishing import Publisher, is_newest
+from pawl_server.publishing import Publisher, is_ready
 from pawl_server.reconcile import Reconciler
 from pawl_server.refusal_log import RefusalLog
 from pawl_server.repository import Repository
@@ -73,9 +73,7 @@ class FleetServer:
         )
         self._anchors = Anchors(self.store, self._chain, self._repository, self._desk, clock)
         self._ingest = Ingest(self.store, self._desk, clock)
-        self._publisher = Publisher(
-            self.store, self._repository, self._publish, clock, window=settings.publish_window
-        )
+        self._publisher = Publisher(self.store, self._repository, self._publish, clock, settings.publishing)
         self._reconciler = Reconciler(
             self.store,
             Carrier(self._desk, clock),
@@ -210,9 +208,9 @@ class FleetServer:
             pass
 
     async def _assign(self, name: str, digest: bytes, judged: int) -> bool:
-        """Assign a release that was judged under this version; False if an anchor was imported since."""
+        """Assign a release that was published, and judged under this version; False if one of that isn't so any more."""
         async with self.store.writing() as transaction:
-            if not await is_newest(transaction, judged):
+            if not await is_ready(transaction, digest, judged):
                 return False
             device = await _require_device(transaction, name)
             before = await transaction.assignment(name, digest)

@@ -15,7 +15,7 @@ def test_every_index_and_block_is_published(tmp_path):
     """Of both slots' images and of the data, each under its own index."""
     raw = make_release(make_fleet(tmp_path).keys, image=release.Payload(app=(APP, OTHER), data=DATA))
     opened = bundle.Bundle(suit.Envelope(raw))
-    parts = {part.topic: part.payload for part in publishing._parts_of(opened)}
+    parts = {part.topic: part.payload for part in parts.parts_of(opened)}
     for image in (APP, OTHER, DATA):
         uri = next(content.uri for content in opened.contents if bytes(content.image) == image)
         listing = index.read(parts[topics.index(index.digest_of(uri))], uri, len(image))
