@@ -9,12 +9,13 @@ import asyncio
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from pawl import codes
 from pawl_server.domain.fleet import Release
 from pawl_server.errors import UnknownError
 from pawl_server.events import JudgesDisagreed
+from pawl_server.faults import UNUSABLE, Faults, Unusable
 from pawl_server.judges import DisagreementError
 from pawl_server.parts import Publish, parts_of, send
+from pawl_server.recoveries import is_recovery
 from pawl_server.repository import Repository
 from pawl_server.settings import PublishLimits
 from pawl_server.store import Store, Transaction
@@ -44,6 +45,7 @@ class Publisher:
         self._window = limits.window
         self._connection = 0
         self._judged: dict[bytes, int] = {}
+        self._faults = Faults(clock)
         self._changing = asyncio.Lock()
         self._withdrawal = Withdrawal(store, repository, self._send, clock, limits)
 
@@ -56,12 +58,27 @@ class Publisher:
         async with self._store.writing() as transaction:
             await transaction.retained.mark_all_unpublished()
 
-    async def restore(self) -> None:
-        """Publish what devices are asked to install and the broker may lack."""
+    async def restore(self) -> dict[bytes, Unusable]:
+        """Publish what devices are asked to install and the broker may lack; return what can't be published."""
         async with self._store.reading() as transaction:
             lacking = await transaction.retained.lacking()
-        for digest in lacking:
-            await self.publish(digest)
+        found = {digest: await self.ensure_or_tell(digest) for digest in lacking}
+        return {digest: one for digest, one in found.items() if isinstance(one, Unusable)}
+
+    def mended(self, digest: bytes) -> None:
+        """Say that a release was imported, maybe again: what was wrong with it may be so no more."""
+        self._faults.forget(digest)
+
+    async def ensure_or_tell(self, digest: bytes) -> int | Unusable:
+        """Ensure a release, or return what is wrong with it; then it isn't tried again for a while."""
+        version = self._repository.anchor_version
+        known = self._faults.known(digest, version)
+        if known is not None:
+            return known
+        try:
+            return await self.ensure(digest)
+        except UNUSABLE as error:
+            return self._faults.keep(digest, version, error)
 
     async def withdraw_unneeded(self) -> None:
         """Take back from the broker what nothing asks for any more."""
@@ -110,9 +127,8 @@ class Publisher:
 
     async def _put(self, digest: bytes) -> None:
         bundle = await self.open(digest)
-        is_recovery = bundle.manifest.role == codes.ROLE_APP_RECOVERY
         async with self._store.writing() as transaction:
-            await transaction.retained.begin(digest, is_recovery=is_recovery)
+            await transaction.retained.begin(digest, is_recovery=is_recovery(bundle))
         self._withdrawal.forget(digest)
         connection = -1
         # A broker that was replaced meanwhile has some parts only.

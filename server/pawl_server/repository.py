@@ -20,6 +20,7 @@ from pawl.index import b64u
 from pawl.suit import Envelope
 from pawl_server.domain.fleet import Release
 from pawl_server.judges import Judges
+from pawl_server.recoveries import is_recovery
 
 SUFFIX = ".pawl"
 
@@ -103,7 +104,7 @@ def _release_of(bundle: Any) -> Release:
         version=".".join(str(number) for number in manifest.version),
         index_digest=bytes(app.digest),
         size_bytes=app.index.size,
-        is_recovery=manifest.role == codes.ROLE_APP_RECOVERY,
+        is_recovery=is_recovery(bundle),
     )
 
 

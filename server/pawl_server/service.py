@@ -191,6 +191,8 @@ class FleetServer:
             raise
         async with self.store.writing() as transaction:
             await transaction.add_release(replace(release, imported_at_s=self._now_s()))
+        self._publisher.mended(release.digest)
+        self._reconciler.wake()
         return release.digest
 
     async def publish_release(self, digest: bytes) -> None:

@@ -32,12 +32,14 @@ class Shelf:
         self.store = fleet.store
         self.now_s = NOW_S
         self.sent = []
+        self.began = asyncio.Event()
         self.link = link
         self.publisher = Publisher(self.store, fleet.repository, self.publish, lambda: self.now_s, limits)
 
     async def publish(self, message):
         """Publish as the server does."""
         self.sent.append((message.topic, bool(message.payload)))
+        self.began.set()
         await self.link.publish(message.topic, message.payload, qos=message.qos, retain=message.is_retained)
 
     async def import_release(self, **fields):
@@ -53,13 +55,13 @@ class Shelf:
             release = await transaction.release(digest)
         return release.is_retained, release.published_at_s
 
-    async def assign(self, digest):
-        """Make a release the device's current assignment."""
+    async def assign(self, digest, to=DEVICE):
+        """Make a release a device's current assignment."""
         async with self.store.writing() as transaction:
-            await transaction.enroll(Device(enrolment=DEVICE.enrolment))
-            device = await transaction.device(DEVICE.name)
-            before = await transaction.assignment(DEVICE.name, digest)
-            await self._write(transaction, device, director.assign(before, DEVICE.name, digest))
+            await transaction.enroll(Device(enrolment=to.enrolment))
+            device = await transaction.device(to.name)
+            before = await transaction.assignment(to.name, digest)
+            await self._write(transaction, device, director.assign(before, to.name, digest))
 
     async def settle(self, digest, state):
         """Let the assignment of a release come into this state."""
