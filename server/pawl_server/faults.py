@@ -3,11 +3,14 @@
 A release is tried again after a while, and at once when it was imported again or another anchor judges.
 """
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from pawl.errors import PawlError
 from pawl_server.judges import DisagreementError
+
+_log = logging.getLogger(__name__)
 
 AGAIN_S = 60
 
@@ -35,8 +38,9 @@ class Faults:
         return found if self._clock() < until_s else None
 
     def keep(self, digest: bytes, version: int, error: Exception) -> Unusable:
-        """Remember for a while what is wrong."""
-        found = Unusable(reason=_reason(error))
+        """Remember for a while what is wrong, and log it."""
+        found = Unusable(reason=reason_of(error))
+        _log.warning("release %s can't be published: %s", digest.hex(), found.reason)
         self._held[digest, version] = (self._clock() + AGAIN_S, found)
         return found
 
@@ -45,7 +49,8 @@ class Faults:
         self._held = {key: held for key, held in self._held.items() if key[0] != digest}
 
 
-def _reason(error: Exception) -> str:
+def reason_of(error: Exception) -> str:
+    """Return what is wrong with a release, and what to do where that isn't plain."""
     if isinstance(error, FileNotFoundError):
         return "its file is gone: import the release again"
     return str(error)

@@ -14,6 +14,7 @@ from pawl.errors import ManifestError
 from pawl.names import reason_name
 from pawl.ratchet import epoch
 from pawl_server.domain.plan import Plan, PlanError
+from pawl_server.faults import UNUSABLE, reason_of
 
 _RECOVERY, _RELEASE = "recovery", "release"
 _SLOTS = {codes.RUNNING_A: codes.RUNNING_B, codes.RUNNING_B: codes.RUNNING_A}
@@ -22,11 +23,9 @@ _SLOTS = {codes.RUNNING_A: codes.RUNNING_B, codes.RUNNING_B: codes.RUNNING_A}
 async def require_fitting(plan: Plan, open_release: Callable[[bytes], Awaitable[Any]]) -> None:
     """Refuse a plan whose releases can't do what it wants of them; `open_release` returns what both judges accept.
 
-    Raises:
-        PlanError: `release` is a recovery, or `recovery` doesn't recover from it.
-        ManifestError, DisagreementError, FileNotFoundError: one of the two can't be used at all.
+    PlanError: one of the two can't be published, `release` is a recovery, or `recovery` doesn't recover from it.
     """
-    bad = await open_release(plan.release)
+    bad = await _opened(_RELEASE, plan.release, open_release)
     if is_recovery(bad):
         raise PlanError(
             _RELEASE,
@@ -34,7 +33,14 @@ async def require_fitting(plan: Plan, open_release: Callable[[bytes], Awaitable[
             "rollout, or assign it to a device",
         )
     if plan.recovery is not None:
-        require_recovers(await open_release(plan.recovery), bad)
+        require_recovers(await _opened(_RECOVERY, plan.recovery, open_release), bad)
+
+
+async def _opened(field: str, digest: bytes, open_release: Callable[[bytes], Awaitable[Any]]) -> Any:
+    try:
+        return await open_release(digest)
+    except UNUSABLE as error:
+        raise PlanError(field, f"it can't be published: {reason_of(error)}") from error
 
 
 def is_recovery(bundle: Any) -> bool:

@@ -13,6 +13,7 @@ from pawl_server.events import JudgesDisagreed
 from pawl_server.judges import DisagreementError
 from pawl_server.publishing import Publisher
 from pawl_server.repository import Repository
+from pawl_server.settings import PublishLimits
 
 NOW_S = 1_750_000_000
 
@@ -40,7 +41,7 @@ def test_a_release_the_judges_differ_about_is_not_published(fleet):
     """Imported in agreement, opened in disagreement: nothing is sent, and whoever watches is told."""
     release = fleet.repository.add(make_release(fleet.keys))
     make_differ(fleet.judges)
-    sent, told = [], []
+    sent = []
 
     async def publish(message):
         sent.append(message)
@@ -52,13 +53,13 @@ def test_a_release_the_judges_differ_about_is_not_published(fleet):
             repository = Repository(
                 fleet.folder / "releases", fleet.judges, bundle_max_bytes=BUNDLE_MAX_BYTES
             )
-            publisher = Publisher(store, repository, publish, told.extend, lambda: NOW_S, window=4)
+            publisher = Publisher(store, repository, publish, lambda: NOW_S, PublishLimits(window=4))
             with pytest.raises(DisagreementError):
                 await publisher.publish(release.digest)
 
     asyncio.run(scenario())
     assert sent == []
-    [event] = told
+    [event] = fleet.told
     assert isinstance(event, JudgesDisagreed)
     assert event.case.startswith(str(fleet.folder / "disagreements"))
 

@@ -11,10 +11,11 @@ from starlette.responses import StreamingResponse
 
 from pawl.index import b64u
 from pawl_server.api.context import Service
+from pawl_server.domain.plan import GROUPS_MAX
 from pawl_server.domain.rollout import FINAL_STATES, Progress, RolloutEvent
-from pawl_server.rollouts import ROLLOUT_GROUPS_MAX, RolloutView
+from pawl_server.rollouts import RolloutView, group_by_group
 from pawl_server.service import FleetServer
-from pawl_server.store.rollouts import Member
+from pawl_server.store.members import Member
 
 router = APIRouter(prefix="/rollouts", tags=["rollouts"])
 
@@ -29,7 +30,7 @@ class RolloutBody(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     release: str = Field(max_length=64)
-    groups: list[_Name] = Field(min_length=1, max_length=ROLLOUT_GROUPS_MAX)
+    groups: list[_Name] = Field(min_length=1, max_length=GROUPS_MAX)
     name: _Name | None = None
 
 
@@ -43,6 +44,10 @@ class GroupProgress(BaseModel):
     succeeded: int
     failed: int
     displaced: int
+    withdrawn: int
+    recovering: int
+    recovered: int
+    unrecovered: int
 
 
 class RolloutFacts(BaseModel):
@@ -62,13 +67,16 @@ class RolloutFacts(BaseModel):
         """Return what people see of a rollout."""
         rollout = view.rollout
         groups = [
-            GroupProgress(name=name, **{str(progress): counts.of(progress) for progress in Progress})
-            for name, counts in zip(rollout.groups, view.groups, strict=True)
+            GroupProgress(
+                name=phase.group or phase.title,
+                **{str(progress): counts.of(progress) for progress in Progress},
+            )
+            for phase, counts in zip(rollout.plan.phases, view.phases, strict=True)
         ]
         return cls(
             id=rollout.id,
             name=rollout.name,
-            release=b64u(rollout.release),
+            release=b64u(rollout.plan.release),
             state=rollout.state,
             reason=rollout.reason,
             created_at_s=rollout.created_at_s,
@@ -101,14 +109,14 @@ class RolloutList(BaseModel):
 @router.get("")
 async def list_rollouts(service: Service) -> RolloutList:
     """List the rollouts."""
-    return RolloutList(rollouts=[RolloutFacts.of(view) for view in await service.rollouts.all()])
+    return RolloutList(rollouts=[RolloutFacts.of(view) for view in await service.rollouts.page(0, 1000)])
 
 
 @router.post("", status_code=201)
 async def create_rollout(service: Service, body: RolloutBody) -> RolloutFacts:
     """Begin a rollout; a group starts when every device of the one before it has succeeded."""
     release = await service.inventory.release(body.release)
-    created = await service.rollouts.create(release.digest, body.groups, body.name)
+    created = await service.rollouts.create(group_by_group(release.digest, body.groups), body.name)
     return RolloutFacts.of(await service.rollouts.get(str(created.id)))
 
 
@@ -116,13 +124,14 @@ async def create_rollout(service: Service, body: RolloutBody) -> RolloutFacts:
 async def show_rollout(service: Service, rollout: str) -> RolloutDetails:
     """Show a rollout, by name or number, and all of its devices."""
     view = await service.rollouts.get(rollout)
-    members = await service.rollouts.members(rollout)
+    members = await service.rollouts.members(rollout, "", 10_000)
     facts = RolloutFacts.of(view).model_dump()
     return RolloutDetails(**facts, devices=[_member_view(view, member) for member in members])
 
 
 def _member_view(view: RolloutView, member: Member) -> MemberView:
-    group = view.rollout.groups[member.position]
+    phase = view.rollout.plan.phases[member.phase]
+    group = phase.group or phase.title
     return MemberView(device=member.device, group=group, progress=member.progress, reason=member.reason)
 
 

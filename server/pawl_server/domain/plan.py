@@ -10,7 +10,7 @@ Group phases come first; phases by percent or count share out whoever is in none
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -110,5 +110,135 @@ class Plan:
             raise PlanError(field, text)
 
 
-def _faults(_plan: Plan) -> Iterator[tuple[str, str]]:
-    yield from ()
+_Faults = Iterator[tuple[str, str]]
+
+
+def _faults(plan: Plan) -> _Faults:
+    """Yield what is wrong: the path of a field, and what it must be."""
+    yield from _release_faults(plan)
+    yield from _number("silence_s", plan.silence_s, SILENCE_MIN_S, SILENCE_MAX_S)
+    yield from _number("tries_max", plan.tries_max, 1, TRIES_MAX)
+    if not 0 < len(plan.phases) <= PHASES_MAX:
+        yield "phases", f"a rollout has 1 to {PHASES_MAX} phases"
+    for position, phase in enumerate(plan.phases):
+        for field, text in _phase_faults(phase):
+            yield f"phases.{position}.{field}", text
+    yield from _order_faults(plan.phases)
+    yield from _group_faults(plan)
+
+
+def _release_faults(plan: Plan) -> _Faults:
+    for field, digest in (("release", plan.release), ("recovery", plan.recovery)):
+        if digest is not None and len(digest) != _DIGEST_BYTES:
+            yield field, "a release is named by the 32 bytes of its manifest digest"
+    if plan.recovery == plan.release:
+        yield (
+            "recovery",
+            "a release can't recover from itself: name another one, signed with the recovery role",
+        )
+
+
+def _phase_faults(phase: Phase) -> _Faults:
+    yield from _WHOM[phase.kind](phase)
+    yield from _number("success_percent", phase.success_percent, 1, _WHOLE)
+    if phase.failure_count is None and phase.failure_percent is None:
+        yield "failure_count", "say how many failures stop the rollout, here or in failure_percent"
+    yield from _number("failure_count", phase.failure_count, 1)
+    yield from _number("failure_percent", phase.failure_percent, 1, _WHOLE)
+    yield from _number("soak_s", phase.soak_s, 0, SOAK_MAX_S)
+    yield from _number("concurrency", phase.concurrency, 1)
+    yield from _number("starts_at_s", phase.starts_at_s, 0)
+    if len(phase.windows) > WINDOWS_MAX:
+        yield "windows", f"a phase has at most {WINDOWS_MAX} windows"
+    for position, window in enumerate(phase.windows):
+        for field, text in _window_faults(window):
+            yield f"windows.{position}.{field}", text
+
+
+def _of_group(phase: Phase) -> _Faults:
+    yield from _name("group", phase.group)
+    if phase.size:
+        yield "size", "a group phase takes its whole group: leave the size out"
+
+
+def _of_percent(phase: Phase) -> _Faults:
+    yield from _number("size", phase.size, 1, _WHOLE)
+    yield from _no_group(phase)
+
+
+def _of_count(phase: Phase) -> _Faults:
+    yield from _number("size", phase.size, 1)
+    yield from _no_group(phase)
+
+
+def _no_group(phase: Phase) -> _Faults:
+    if phase.group:
+        yield "group", "only a group phase names a group: list it in the rollout's groups"
+
+
+_WHOM: dict[PhaseKind, Callable[[Phase], _Faults]] = {
+    PhaseKind.GROUP: _of_group,
+    PhaseKind.PERCENT: _of_percent,
+    PhaseKind.COUNT: _of_count,
+}
+
+
+def _window_faults(window: Window) -> _Faults:
+    is_rising = list(window.days) == sorted(set(window.days))
+    if not window.days or not is_rising or not 0 <= window.days[0] <= window.days[-1] <= _LAST_DAY:
+        yield "days", "name days from 0 (Monday) to 6 (Sunday), ascending, each once"
+    yield from _number("start_minute", window.start_minute, 0, DAY_MINUTES - 1)
+    yield from _number("duration_minutes", window.duration_minutes, 1, DAY_MINUTES)
+
+
+def _order_faults(phases: tuple[Phase, ...]) -> _Faults:
+    """Group phases come first, percents rise, and nothing follows the whole."""
+    reached, is_shared_out = 0, False
+    for position, phase in enumerate(phases):
+        if phase.kind is PhaseKind.GROUP and is_shared_out:
+            yield f"phases.{position}.kind", "group phases come before those by percent or count: move it up"
+        if phase.kind is not PhaseKind.GROUP and reached == _WHOLE:
+            yield (
+                f"phases.{position}.size",
+                "the phases before it reach 100 percent: nobody is left for this one",
+            )
+        if phase.kind is PhaseKind.PERCENT and phase.size <= reached:
+            yield (
+                f"phases.{position}.size",
+                f"percents are cumulative: more than {reached}, which is reached before",
+            )
+        is_shared_out = is_shared_out or phase.kind is not PhaseKind.GROUP
+        reached = phase.size if phase.kind is PhaseKind.PERCENT else reached
+
+
+def _group_faults(plan: Plan) -> _Faults:
+    for position, group in enumerate(plan.groups):
+        yield from _name(f"groups.{position}", group)
+    named = [phase.group for phase in plan.phases if phase.kind is PhaseKind.GROUP]
+    for position, group in enumerate(named):
+        if group in named[:position]:
+            yield f"phases.{position}.group", f"group {group} has a phase before: name each once"
+    if len(set(plan.groups)) != len(plan.groups) or len({*plan.groups, *named}) > GROUPS_MAX:
+        yield "groups", f"name at most {GROUPS_MAX} groups, those of phases included, each once"
+    left = [group for group in plan.groups if group not in named]
+    if len(named) == len(plan.phases) and left:
+        yield "groups", f"no phase takes group {left[0]}: add a phase of it, or one by percent or count"
+    if len(named) != len(plan.phases) and not left:
+        yield (
+            "groups",
+            "phases by percent or count share out groups that have no phase of their own: name one",
+        )
+
+
+def _name(field: str, name: str) -> _Faults:
+    if not _GROUP_NAME.fullmatch(name):
+        yield field, f"{name!r} is no group's name: a letter, then a-z, 0-9, . and -, 63 at most"
+
+
+def _number(field: str, number: int | None, least: int, most: int | None = None) -> _Faults:
+    if number is None or (least <= number and (most is None or number <= most)):
+        return
+    yield (
+        field,
+        f"{number} is out of range: {least} to {most}" if most else f"{number} is too low: {least} or more",
+    )
