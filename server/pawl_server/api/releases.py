@@ -16,7 +16,7 @@ _BUNDLE = {"content": {"application/octet-stream": {"schema": {"type": "string",
 
 
 class ReleaseView(BaseModel):
-    """An imported release, named by its manifest digest."""
+    """An imported release, named by its manifest digest; `retained` is whether the broker may have anything of it."""
 
     digest: str
     version: str
@@ -25,6 +25,8 @@ class ReleaseView(BaseModel):
     image_bytes: int
     imported_at_s: int | None
     published_at_s: int | None
+    is_recovery: bool
+    retained: bool
 
     @classmethod
     def of(cls, release: Release) -> Self:
@@ -37,6 +39,8 @@ class ReleaseView(BaseModel):
             image_bytes=release.size_bytes,
             imported_at_s=release.imported_at_s,
             published_at_s=release.published_at_s,
+            is_recovery=release.is_recovery,
+            retained=release.is_retained,
         )
 
 
