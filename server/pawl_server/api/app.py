@@ -4,6 +4,8 @@ app = create_app(service, stopping)       # `stopping` is set when streams have 
 """
 
 import asyncio
+import time
+from collections.abc import Callable
 
 from fastapi import Depends, FastAPI
 from fastapi.security import HTTPBearer
@@ -11,12 +13,15 @@ from fastapi.security import HTTPBearer
 from pawl_server import access
 from pawl_server.api import anchors, devices, groups, problems, releases, rollouts
 from pawl_server.api.gate import Gate
+from pawl_server.api.idempotency import Idempotency
 from pawl_server.service import FleetServer
 
 PREFIX = "/v1"
 
 
-def create_app(service: FleetServer, stopping: asyncio.Event) -> FastAPI:
+def create_app(
+    service: FleetServer, stopping: asyncio.Event, clock: Callable[[], float] = time.time
+) -> FastAPI:
     """Return the application over a service, which the caller starts and stops."""
     app = FastAPI(
         title="Pawl fleet server",
@@ -38,6 +43,8 @@ def create_app(service: FleetServer, stopping: asyncio.Event) -> FastAPI:
     async def who_has(token: str) -> str | None:
         return await access.name_of(service.store, token)
 
+    # The one that is added last sees a request first.
+    app.add_middleware(Idempotency, store=service.store, clock=clock)
     limits = {f"{PREFIX}/releases": service.settings.bundle_max_bytes}
     app.add_middleware(Gate, who_has=who_has, limits=limits)
     return app

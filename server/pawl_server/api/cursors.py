@@ -87,9 +87,11 @@ def _last(list_name: str, cursor: str) -> object:
         raise _no_cursor() from None
     match value:
         case [name, last] if name == list_name and _encoded([name, last]) == cursor:
-            return last  # type: ignore[no-any-return]
+            return last
     raise _no_cursor()
 
 
 def _no_cursor() -> InvalidError:
-    return InvalidError(FIELD, "this is no cursor of this list: send what `next` of the page before said, or nothing")
+    return InvalidError(
+        FIELD, "this is no cursor of this list: send what `next` of the page before said, or nothing"
+    )

@@ -13,6 +13,7 @@ from pawl_server.domain.fleet import OPEN_STATES, Assignment, AssignmentState, D
 from pawl_server.events import Event
 from pawl_server.store import rows, tables
 from pawl_server.store.anchors import AnchorRows
+from pawl_server.store.answers import AnswerRows
 from pawl_server.store.events import EventRows
 from pawl_server.store.fence import FencedError
 from pawl_server.store.groups import GroupRows
@@ -44,6 +45,7 @@ class Transaction:
         self.told: list[Event] = []
         self.events = EventRows(connection)
         self.anchors = AnchorRows(connection)
+        self.answers = AnswerRows(connection)
         self.reports = ReportRows(connection)
         self.groups = GroupRows(connection)
         self.rollouts = RolloutRows(connection)
