@@ -153,6 +153,27 @@ def tag_rows(one):
     ]
 
 
+# One device that lacks its agent and most tags.
+DEVICE = {
+    "id": "bench-1",
+    "vendor": VENDORS[0],
+    "class": CLASSES[0],
+    "version": (1, 4, -1, 1),
+    "epoch": 1,
+    "sequence": 7,
+    "agent": None,
+    "slot": "A",
+    "boots": 3,
+    "partition": 5,
+    "timezone": "Europe/Berlin",
+    "silent_for": 7200,
+    "late": False,
+    "flagged": True,
+    "quarantined": False,
+    "tag.site": "b1",
+}
+
+
 @contextmanager
 def database():
     """Open a SQLite of one's own, in memory, with the tables."""

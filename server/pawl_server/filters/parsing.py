@@ -47,7 +47,7 @@ def _parse(text: str) -> Expression:
     bounds = _Bounds()
     end = Token(complaints.END, "", len(text.rstrip()))
     for token in chain(_tokens(text), [end]):
-        before = steps.copy(deepcopy_values=False)
+        before = steps.copy(deepcopy_values=False)  # type: ignore[no-untyped-call]  # lark's hints end here
         try:
             found = steps.feed_token(token)
         except UnexpectedToken:

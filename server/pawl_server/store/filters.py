@@ -5,7 +5,7 @@ Each condition is true or false, never NULL: `not` of one about a value that a d
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 from sqlalchemy import ColumnElement, LargeBinary, and_, false, func, not_, or_, select, true, tuple_
 
@@ -32,6 +32,8 @@ from pawl_server.store import tables
 
 _HALF_BYTES = 4
 _SLOTS = {"A": codes.RUNNING_A, "B": codes.RUNNING_B, "recovery": codes.RUNNING_RECOVERY}
+_Condition: TypeAlias = Comparison | Membership | Like | Has
+_Test: TypeAlias = Callable[[ColumnElement[Any]], ColumnElement[bool]]
 _device = tables.devices.c
 _tag = tables.device_tags.c
 
@@ -89,12 +91,10 @@ class _Compiler:
                 return not_(self.condition(expression.operand))
             case Flag():
                 return _FLAGS[expression.field] if expression.is_true else not_(_FLAGS[expression.field])
-            case Has() if expression.field in _FLAGS:
-                return true()
             case _:
-                return _of_value(expression.field, self._test(expression))
+                return _of_device(expression, self._test(expression))
 
-    def _test(self, condition: Comparison | Membership | Like | Has) -> Callable[[ColumnElement[Any]], Any]:
+    def _test(self, condition: _Condition) -> _Test:
         """Return what makes the condition of a column that isn't NULL."""
         match condition:
             case Has():
@@ -103,18 +103,18 @@ class _Compiler:
                 return lambda column: column.op("GLOB", is_comparison=True)(
                     condition.pattern.replace("[", "[[]")
                 )
+            case Membership(is_negated=True):
+                return lambda column: not_(self._one_of(column, condition.field, condition.values))
             case Membership():
-                return lambda column: self._one_of(
-                    column, condition.field, condition.values, condition.is_negated
-                )
+                return lambda column: self._one_of(column, condition.field, condition.values)
             case Comparison():
                 return lambda column: self._compared(column, condition)
 
     def _compared(self, column: ColumnElement[Any], condition: Comparison) -> ColumnElement[bool]:
         kind, operator = field_of(condition.field).kind, condition.operator
         if kind is Kind.CLASS:
-            is_negated = operator is Operator.UNEQUAL
-            return self._one_of(column, condition.field, (condition.value,), is_negated)
+            is_one = self._one_of(column, condition.field, (condition.value,))
+            return is_one if operator is Operator.EQUAL else not_(is_one)
         if kind is Kind.SPAN:
             operator = _TURNED[operator]
         compared: ColumnElement[bool] = COMPARE[operator](
@@ -122,16 +122,15 @@ class _Compiler:
         )
         return compared
 
-    def _one_of(
-        self, column: ColumnElement[Any], name: str, values: Sequence[Value], is_negated: bool
-    ) -> ColumnElement[bool]:
-        names = [value for value in values if isinstance(value, str)] if name == "class" else []
-        others = [self._bound(name, value) for value in values if not (names and isinstance(value, str))]
+    def _one_of(self, column: ColumnElement[Any], name: str, values: Sequence[Value]) -> ColumnElement[bool]:
+        if name != "class":
+            return column.in_([self._bound(name, value) for value in values])
         # A class name means another class with each vendor.
-        pairs = [(vendor, class_id(vendor, one)) for vendor in self.vendors for one in dict.fromkeys(names)]
-        found = [column.in_(others)] if others else []
-        found += [tuple_(_device.vendor, column).in_(pairs)] if pairs else []
-        return not_(or_(false(), *found)) if is_negated else or_(false(), *found)
+        names = dict.fromkeys(value for value in values if isinstance(value, str))
+        pairs = [(vendor, class_id(vendor, one)) for vendor in self.vendors for one in names]
+        others = [value for value in values if isinstance(value, bytes)]
+        is_named = tuple_(_device.vendor, column).in_(pairs) if pairs else false()
+        return or_(column.in_(others), is_named) if others else is_named
 
     def _bound(self, name: str, value: Any) -> Any:
         """Return a filter's value as the column has it."""
@@ -148,9 +147,31 @@ class _Compiler:
                 return value.to_bytes(_HALF_BYTES) if name in {"epoch", "sequence"} else value
 
 
-def _of_value(name: str, test: Callable[[ColumnElement[Any]], Any]) -> ColumnElement[bool]:
+def _of_device(condition: _Condition, test: _Test) -> ColumnElement[bool]:
     """Return that the device has a value, and that the test holds of it."""
-    if not name.startswith(TAG_PREFIX):
-        return and_(_COLUMNS[name].is_not(None), test(_COLUMNS[name]))
-    tag = select(_tag.device).where(_tag.device == _device.id, _tag.key == name.removeprefix(TAG_PREFIX))
-    return tag.where(test(_tag.value)).correlate(tables.devices).exists()
+    if condition.field in _FLAGS:
+        return true()  # `has late`: nobody lacks a flag
+    if condition.field.startswith(TAG_PREFIX):
+        return _of_tag(condition, test)
+    column = _COLUMNS[condition.field]
+    return and_(column.is_not(None), test(column))
+
+
+def _of_tag(condition: _Condition, test: _Test) -> ColumnElement[bool]:
+    """Return that the device has the tag, and that the test holds of its value."""
+    key = condition.field.removeprefix(TAG_PREFIX)
+    tagged = select(_tag.device).where(_tag.key == key, test(_tag.value))
+    if _is_narrow(condition):
+        return _device.id.in_(tagged)
+    return tagged.where(_tag.device == _device.id).correlate(tables.devices).exists()
+
+
+def _is_narrow(condition: _Condition) -> bool:
+    """Return whether the index by value finds the few tags that match; other conditions are asked of device by device."""
+    match condition:
+        case Comparison():
+            return condition.operator is Operator.EQUAL
+        case Membership():
+            return not condition.is_negated
+        case _:
+            return False
