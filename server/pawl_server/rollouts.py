@@ -1,12 +1,11 @@
-"""What operators do with groups and rollouts: they say what is wanted, `reconcile` brings it about.
+"""What operators do with rollouts: they say what is wanted, `reconcile` brings it about.
 
-await rollouts.set_group("canary", ["bench-1"])
 rollout = await rollouts.create(release, ["canary", "production"], name="spring")
 await rollouts.command("spring", RolloutEvent.PAUSE)
 """
 
 import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from pawl_server.carrying import changed
@@ -19,7 +18,6 @@ from pawl_server.store.rollouts import Member
 # Begins with a letter: a rollout is also named by its number.
 NAME = re.compile(r"[a-z][a-z0-9.-]{0,62}")
 _GIVEN = "rollout-"
-GROUP_DEVICES_MAX = 10_000
 ROLLOUT_GROUPS_MAX = 64
 
 
@@ -37,25 +35,6 @@ class Rollouts:
     def __init__(self, store: Store, clock: Callable[[], float]) -> None:
         self._store = store
         self._clock = clock
-
-    async def set_group(self, name: str, devices: Collection[str]) -> list[str]:
-        """Make a group or replace its members; rollouts that were created before keep those they had."""
-        _require_name(name, "name")
-        if len(devices) > GROUP_DEVICES_MAX:
-            raise InvalidError("devices", f"a group has at most {GROUP_DEVICES_MAX} devices")
-        members = sorted(set(devices))
-        async with self._store.writing() as transaction:
-            known = await transaction.devices(members)
-            unknown = [device for device in members if device not in known]
-            if unknown:
-                raise UnknownError(f"no device {unknown[0]} is enrolled")
-            await transaction.groups.set(name, members)
-        return members
-
-    async def groups(self) -> dict[str, list[str]]:
-        """Return every group and its devices."""
-        async with self._store.reading() as transaction:
-            return await transaction.groups.all()
 
     async def create(self, release: bytes, groups: Sequence[str], name: str | None = None) -> Rollout:
         """Begin a rollout of a release to groups, in order; the same again under one name changes nothing."""

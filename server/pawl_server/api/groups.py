@@ -6,7 +6,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
 from pawl_server.api.context import Service
-from pawl_server.rollouts import GROUP_DEVICES_MAX
+from pawl_server.groups import GROUP_DEVICES_MAX
 
 router = APIRouter(prefix="/groups", tags=["groups"])
 

@@ -17,6 +17,7 @@ from pawl_server.store.answers import AnswerRows
 from pawl_server.store.events import EventRows
 from pawl_server.store.fence import FencedError
 from pawl_server.store.groups import GroupRows
+from pawl_server.store.inventory import InventoryRows
 from pawl_server.store.reports import ReportRows
 from pawl_server.store.rollouts import RolloutRows
 from pawl_server.store.tokens import TokenRows
@@ -47,7 +48,8 @@ class Transaction:
         self.anchors = AnchorRows(connection)
         self.answers = AnswerRows(connection)
         self.reports = ReportRows(connection)
-        self.groups = GroupRows(connection)
+        self.inventory = InventoryRows(connection)
+        self.groups = GroupRows(connection, self.inventory)
         self.rollouts = RolloutRows(connection)
         self.tokens = TokenRows(connection)
 
@@ -68,6 +70,10 @@ class Transaction:
     async def device(self, name: str) -> Device | None:
         """Return a device, or None if it isn't enrolled."""
         return (await self.devices([name])).get(name)
+
+    async def vendors(self) -> list[bytes]:
+        """Return the vendors of the enrolled devices."""
+        return await self.inventory.vendors()
 
     async def assignments(self, names: Collection[str]) -> dict[str, Assignment]:
         """Return the current assignment of those of these devices that have one."""
