@@ -11,7 +11,7 @@ from fastapi import Depends, FastAPI
 from fastapi.security import HTTPBearer
 
 from pawl_server import access
-from pawl_server.api import anchors, devices, events, groups, problems, releases, rollouts
+from pawl_server.api import anchors, description, devices, events, groups, problems, releases, rollouts
 from pawl_server.api.gate import Gate
 from pawl_server.api.idempotency import Idempotency
 from pawl_server.service import FleetServer
@@ -29,16 +29,18 @@ def create_app(
         # Their pages load scripts from elsewhere.
         docs_url=None,
         redoc_url=None,
-        responses={"4XX": {"description": "Refused", "content": {problems.MEDIA_TYPE: {}}}},
+        responses=description.PROBLEMS,
+        generate_unique_id_function=lambda route: route.name,
     )
     app.state.service = service
     app.state.stopping = stopping
     problems.install(app)
+    description.install(app)
     # The gate has looked already; this says so in /openapi.json.
     is_guarded = [Depends(HTTPBearer(auto_error=False))]
     for noun in (anchors, devices, releases, groups, rollouts, events):
         app.include_router(noun.router, prefix=PREFIX, dependencies=is_guarded)
-    app.get(f"{PREFIX}/health", tags=["health"])(_health)
+    app.get(f"{PREFIX}/health", tags=["health"])(health)
 
     async def who_has(token: str) -> str | None:
         return await access.name_of(service.store, token)
@@ -50,6 +52,6 @@ def create_app(
     return app
 
 
-async def _health() -> dict[str, bool]:
+async def health() -> dict[str, bool]:
     """Say that the server answers."""
     return {"ok": True}

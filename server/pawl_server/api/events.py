@@ -13,7 +13,7 @@ from starlette.responses import StreamingResponse
 from pawl_server.api.context import Service
 from pawl_server.api.cursors import NUMBER_MAX, PAGE_DEFAULT, Cursor, Limit, NumberCursor
 from pawl_server.api.event_stream import EventStream
-from pawl_server.api.names import RolloutName
+from pawl_server.api.values import RolloutName
 from pawl_server.errors import InvalidError
 from pawl_server.service import FleetServer
 from pawl_server.store.events import StoredEvent

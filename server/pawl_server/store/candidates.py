@@ -59,7 +59,11 @@ class CandidateRows:
         change = update(tables.candidates).where(_CANDIDATE.device == bindparam("device_"))
         change = change.values({name: bindparam(name) for name in ("vendor", "class_id", "last_seen_s")})
         await self._connection.execute(
-            change, [{**{k: v for k, v in one.items() if k != "first_seen_s"}, "device_": one["device"]} for one in values]
+            change,
+            [
+                {**{k: v for k, v in one.items() if k != "first_seen_s"}, "device_": one["device"]}
+                for one in values
+            ],
         )
 
     async def _make_room(self, wanted: int, now_s: int) -> int:

@@ -43,7 +43,9 @@ def read(device: str, code: str) -> tuple[bytes, bytes]:
     raw = _decoded(code)
     body, check = raw[: 1 + _KEY_BYTES], raw[1 + _KEY_BYTES :]
     if body[0] != _VERSION:
-        raise ClaimCodeError(f"the claim code is of version {body[0]}, and {_VERSION} is known, or it is mistyped")
+        raise ClaimCodeError(
+            f"the claim code is of version {body[0]}, and {_VERSION} is known, or it is mistyped"
+        )
     if check != _check(device, body):
         raise ClaimCodeError(f"the claim code is mistyped, or of another device than {device}")
     try:
