@@ -1,212 +1,240 @@
-"""The rollout's table and its pure step: order, failure, commands, and a model that random histories can't lead astray."""
+"""The rollout's table and its pure step, one row a situation: order, thresholds, soak, concurrency, commands, the way back."""
 
 import itertools
-from collections import Counter
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
+from pawl_server.domain.plan import Phase, PhaseKind, Plan
 from pawl_server.domain.rollout import (
-    ASKABLE,
+    FINAL_PROGRESS,
     FINAL_STATES,
     TRANSITIONS,
     UNSETTLED,
     Ask,
     Become,
-    GroupCounts,
     Hold,
+    HoldOutside,
+    PhaseCounts,
+    PhaseState,
     Progress,
-    Rollout,
+    Recover,
     RolloutEvent,
     RolloutState,
     RolloutStateError,
     Withdraw,
+    begin,
     follow,
     step,
 )
 
 NOW_S = 1_800_000_000
-ROLLOUT = Rollout(
-    id=1,
-    name="spring",
-    release=b"d" * 32,
-    groups=("canary", "production"),
-    created_at_s=NOW_S,
-    changed_at_s=NOW_S,
-)
+CANARY = Phase(kind=PhaseKind.GROUP, group="canary", soak_s=3600)
+PRODUCTION = Phase(kind=PhaseKind.PERCENT, size=100, failure_count=None, failure_percent=20, concurrency=3)
+PLAN = Plan(release=b"d" * 32, groups=("field",), phases=(CANARY, PRODUCTION))
+RECOVERY = b"r" * 32
 
 
-def _group(**counts):
-    return GroupCounts(
-        counts={Progress(name): number for name, number in counts.items()}, trouble="b-1 failed"
+def _rollout(state="running", *, begun=0, passed=(), forgiven=0, **changes):
+    """Return a rollout of which so many phases have begun, an hour ago, and these have passed."""
+    one = begin(replace(PLAN, **changes), rollout_id=1, name="spring", now_s=NOW_S - 9000)
+    states = [
+        PhaseState(
+            began_at_s=NOW_S - 9000 if position < begun else None,
+            passed_at_s=dict(enumerate(passed)).get(position),
+            forgiven=forgiven,
+        )
+        for position in range(2)
+    ]
+    return replace(one, state=RolloutState(state), phase_states=tuple(states))
+
+
+def _counts(ready=None, outside=0, trouble="b-1: trials", **counts):
+    is_asked = counts.get("waiting", 0) + counts.get("held", 0)
+    return PhaseCounts(
+        counts={Progress(name): number for name, number in counts.items()},
+        ready=is_asked if ready is None else ready,
+        outside=outside,
+        trouble=trouble,
     )
 
 
-def _state(name, reason="why"):
-    return replace(ROLLOUT, state=RolloutState(name), reason=reason)
+LONG_AGO_S, JUST_NOW_S = NOW_S - 3600, NOW_S - 3599
+BOTH = {"begun": 2, "passed": (LONG_AGO_S,)}
 
 
 @pytest.mark.parametrize(
-    ("state", "canary", "production", "actions"),
+    ("rollout", "canary", "production", "actions"),
     [
-        ("running", {"waiting": 2}, {"waiting": 1}, [Ask(0)]),
-        ("running", {"open": 1, "waiting": 1}, {"waiting": 1}, [Ask(0)]),
-        ("running", {"open": 1, "succeeded": 9}, {"waiting": 1}, []),
-        ("running", {"succeeded": 2}, {"waiting": 1}, [Ask(1)]),
-        ("running", {"succeeded": 2}, {"held": 1, "succeeded": 1}, [Ask(1)]),
-        ("running", {}, {"waiting": 1}, [Ask(1)]),
-        ("paused", {"waiting": 2}, {"waiting": 1}, []),
-        ("paused", {"open": 1, "held": 1}, {"waiting": 1}, [Hold(0)]),
-        ("failed", {"open": 1}, {"held": 1}, [Withdraw(0), Withdraw(1)]),
-        ("failed", {"displaced": 1, "failed": 2, "succeeded": 3}, {"waiting": 1}, []),
-        ("done", {"open": 1}, {"waiting": 1}, []),
+        (_rollout(begun=1), {"waiting": 2}, {"waiting": 1}, [Ask(0, 2)]),
+        (_rollout(begun=1), {"waiting": 2, "ready": 1}, {"waiting": 1}, [Ask(0, 1)]),
+        (_rollout(begun=1), {"open": 1, "succeeded": 9}, {"waiting": 1}, []),
+        (_rollout(begun=1), {"open": 2, "outside": 2, "held": 1, "ready": 0}, {}, [HoldOutside(0)]),
+        (_rollout(begun=1, passed=(JUST_NOW_S,)), {"succeeded": 2}, {"waiting": 1}, []),
+        (_rollout(**BOTH), {"succeeded": 2}, {"waiting": 9}, [Ask(1, 3)]),
+        (_rollout(**BOTH), {"succeeded": 2}, {"waiting": 9, "open": 2}, [Ask(1, 1)]),
+        (_rollout(**BOTH), {"succeeded": 2}, {"waiting": 9, "open": 4}, []),
+        (_rollout(**BOTH), {"succeeded": 2}, {"waiting": 8, "failed": 1, "open": 3}, []),
+        (_rollout("awaiting-approval"), {"waiting": 2}, {"waiting": 1}, []),
+        (_rollout("paused", begun=1), {"waiting": 2}, {"waiting": 1}, []),
+        (_rollout("paused", **BOTH), {"open": 1, "held": 1}, {"open": 1}, [Hold(0), Hold(1)]),
+        (_rollout("paused", **BOTH), {"failed": 1}, {"succeeded": 1}, []),
+        (_rollout("cancelled", **BOTH), {"failed": 2, "succeeded": 3}, {"withdrawn": 1}, []),
+        (_rollout("rolling-back", **BOTH), {"open": 1, "succeeded": 1}, {"held": 1}, [Withdraw(0), Recover(0), Withdraw(1)]),
+        (_rollout("rolling-back", **BOTH), {"recovering": 1, "failed": 1}, {"withdrawn": 4}, []),
+        (_rollout("rolled-back", **BOTH), {"recovered": 1, "succeeded": 1}, {"open": 1}, [Recover(0), Withdraw(1)]),
+        (_rollout("done", **BOTH), {"succeeded": 1}, {"succeeded": 1}, []),
+        (_rollout(**BOTH, stays_open=True), {"succeeded": 1}, {"displaced": 1, "open": 1}, []),
     ],
-)
-def test_what_a_step_does(state, canary, production, actions):
-    """One row a situation; a group is asked only when the one before it has succeeded whole."""
-    assert step(_state(state), [_group(**canary), _group(**production)], NOW_S) == actions
+)  # fmt: skip
+def test_what_a_step_does(rollout, canary, production, actions):
+    """Nothing that has been done already, and nothing too early."""
+    found = step(rollout, [_counts(**canary), _counts(**production)], NOW_S)
+    assert [action for action in found if not isinstance(action, Become)] == actions
 
 
-@pytest.mark.parametrize("trouble", ["failed", "displaced"])
-def test_trouble_pauses_and_holds_the_others(trouble):
-    """With the group and the reason, whichever group it is in."""
-    groups = [_group(succeeded=1), _group(open=2, **{trouble: 1})]
-    paused, *held = step(ROLLOUT, groups, NOW_S + 5)
-    assert paused.rollout.state is RolloutState.PAUSED
-    assert paused.rollout.reason == "group production: b-1 failed"
-    assert paused.rollout.changed_at_s == NOW_S + 5
-    assert held == [Hold(1)]
+def test_a_cancelled_rollout_stops_those_on_the_way_back_too():
+    """A cancelled rollout offers nothing."""
+    (action,) = step(_rollout("cancelled", begun=1), [_counts(recovering=1, held=1), _counts()], NOW_S)
+    assert action == Withdraw(0, (*UNSETTLED, Progress.RECOVERING))
+
+
+def test_phases_begin_one_after_the_other():
+    """The first at once; the next when the soak is over, which begins when the threshold is met."""
+    counts = [_counts(succeeded=2), _counts(waiting=2)]
+    (first,) = step(_rollout(), counts, NOW_S)
+    assert (first.rollout.phase, first.rollout.phase_states[0]) == (
+        0,
+        PhaseState(began_at_s=NOW_S, passed_at_s=NOW_S),
+    )
+    assert step(first.rollout, counts, NOW_S + 3599) == []
+    second, ask = step(first.rollout, counts, NOW_S + 3600)
+    assert second.rollout.phase_states[1].began_at_s == NOW_S + 3600
+    assert ask == Ask(1, 2)
+
+
+def test_a_soak_begins_anew_when_the_threshold_is_lost():
+    """A device that joined meanwhile has to succeed first."""
+    rollout = _rollout(begun=1, passed=(LONG_AGO_S,))
+    lost, _ = step(rollout, [_counts(succeeded=2, waiting=1), _counts(waiting=1)], NOW_S)
+    assert lost.rollout.phase_states[0].passed_at_s is None
+    (again,) = step(lost.rollout, [_counts(succeeded=3), _counts(waiting=1)], NOW_S + 60)
+    assert (again.rollout.phase_states[0].passed_at_s, again.rollout.phase) == (NOW_S + 60, 0)
+
+
+def test_a_phase_waits_for_its_own_start():
+    """The first one too."""
+    phases = (replace(CANARY, starts_at_s=NOW_S + 10), replace(PRODUCTION, starts_at_s=NOW_S + 9000))
+    counts = [_counts(succeeded=1), _counts(waiting=1)]
+    assert step(_rollout(phases=phases), counts, NOW_S + 9) == []
+    (first,) = step(_rollout(phases=phases), counts, NOW_S + 10)
+    assert step(first.rollout, counts, NOW_S + 8999) == []
+    assert step(first.rollout, counts, NOW_S + 9000)[0].rollout.phase == 1
+
+
+def test_empty_phases_pass_at_once():
+    """All of them in one step, up to the end."""
+    phases = (replace(CANARY, soak_s=0), PRODUCTION)
+    (done,) = step(_rollout(phases=phases), [_counts(displaced=1), _counts()], NOW_S)
+    assert (done.rollout.state, done.rollout.phase) == (RolloutState.DONE, 1)
+
+
+@pytest.mark.parametrize(
+    ("canary", "production", "reason"),
+    [
+        ({"failed": 1, "open": 4}, {}, "phase 1 (group canary): 1 of 5 devices failed (b-1: trials), 1 stop it"),
+        ({"succeeded": 1}, {"failed": 2, "open": 8}, "phase 2 (100 percent): 2 of 10 devices failed (b-1: trials), 20 percent stop it"),
+        ({"succeeded": 1}, {"failed": 1, "succeeded": 9, "displaced": 3}, "phase 2 (100 percent): 1 of 10 devices failed (b-1: trials), 9 succeeded and no other is left, 100 percent must succeed"),
+    ],
+)  # fmt: skip
+def test_a_rollout_pauses_with_figures_and_holds_the_others(canary, production, reason):
+    """At the failure threshold, and where nobody is left to meet the other one."""
+    counts = [_counts(**canary), _counts(**production)]
+    paused, *held = step(_rollout(**BOTH), counts, NOW_S)
+    assert (paused.rollout.state, paused.rollout.reason) == (RolloutState.PAUSED, reason)
+    assert paused.rollout.changed_at_s == NOW_S
+    assert held == [Hold(position) for position, one in enumerate(counts) if one.of(Progress.OPEN)]
+
+
+def test_a_rollout_with_a_recovery_release_goes_back_by_itself():
+    """Who took it recovers, who hasn't is stopped; a later phase isn't touched."""
+    counts = [_counts(failed=1, open=1, succeeded=1), _counts(waiting=9)]
+    back, *actions = step(_rollout(begun=1, recovery=RECOVERY), counts, NOW_S)
+    assert back.rollout.state is RolloutState.ROLLING_BACK
+    assert back.rollout.reason.startswith("phase 1 (group canary): 1 of 3 devices failed")
+    assert actions == [Withdraw(0), Recover(0)]
+    (ended,) = step(back.rollout, [_counts(failed=1, withdrawn=1, recovered=1), _counts(withdrawn=9)], NOW_S)
+    assert ended.rollout.state is RolloutState.ROLLED_BACK
+
+
+def test_resumed_after_failures_it_overlooks_those_and_no_others():
+    """They count neither as failures nor as missing; one that repairs itself makes no room for another."""
+    paused = _rollout("paused", begun=1)
+    running = follow(
+        paused, RolloutEvent.RESUME, NOW_S, "resumed", [_counts(failed=1, waiting=2), _counts(waiting=1)]
+    )
+    assert [state.forgiven for state in running.phase_states] == [1, 0]
+    assert step(running, [_counts(failed=1, waiting=2), _counts(waiting=1)], NOW_S) == [Ask(0, 2)]
+    passed, *_ = step(running, [_counts(failed=1, succeeded=2), _counts(waiting=1)], NOW_S)
+    assert passed.rollout.phase_states[0].passed_at_s == NOW_S
+    (stopped,) = step(running, [_counts(failed=2, succeeded=1), _counts(waiting=1)], NOW_S)
+    assert "2 of 3 devices failed (b-1: trials), 1 of them forgiven, 1 stop it" in stopped.rollout.reason
+    repaired, *_ = step(running, [_counts(open=1, succeeded=2), _counts(waiting=1)], NOW_S)
+    assert repaired.rollout.phase_states[0].forgiven == 0
 
 
 @pytest.mark.parametrize("state", ["running", "paused"])
 def test_when_all_have_succeeded_it_is_done(state):
     """Also if it was paused when the last one said so."""
-    (done,) = step(_state(state), [_group(succeeded=1), _group(succeeded=2)], NOW_S)
+    (done,) = step(_rollout(state, **BOTH), [_counts(succeeded=1), _counts(succeeded=2)], NOW_S)
     assert (done.rollout.state, done.rollout.reason) == (RolloutState.DONE, "")
 
 
 def test_the_table_is_total_and_ends():
-    """Every pair is answered or refused; nothing leads out of an end."""
+    """Every pair is answered or refused; only retrying and going back lead out of an end."""
     for state, event in itertools.product(RolloutState, RolloutEvent):
+        rollout = _rollout(state.value, begun=1)
         following = TRANSITIONS[state].get(event)
-        if following is None:
-            with pytest.raises(RolloutStateError, match=f"is {state}: it can't {event}"):
-                follow(_state(state), event, NOW_S)
+        if following is None or following is RolloutState.ROLLING_BACK:
+            with pytest.raises(RolloutStateError, match="rollout spring"):
+                follow(rollout, event, NOW_S, counts=[_counts(), _counts()])
         else:
-            assert follow(_state(state), event, NOW_S).state is following
-        if state in FINAL_STATES:
+            assert follow(rollout, event, NOW_S, counts=[_counts(), _counts()]).state is following
+        if state in FINAL_STATES - {RolloutState.DONE}:
             assert following in {None, state}
 
 
+def test_going_back_takes_a_recovery_release():
+    """Without one, a person is told what to do instead; with one, a failure is answered so too."""
+    with pytest.raises(RolloutStateError, match="names no recovery release: cancel it"):
+        follow(_rollout(), RolloutEvent.ROLL_BACK, NOW_S)
+    able = _rollout(recovery=RECOVERY)
+    for event in (RolloutEvent.ROLL_BACK, RolloutEvent.FAILURE):
+        assert follow(able, event, NOW_S).state is RolloutState.ROLLING_BACK
+
+
 def test_a_command_again_changes_nothing():
-    """Neither reason nor time."""
-    once = follow(ROLLOUT, RolloutEvent.PAUSE, NOW_S + 1, "paused by an operator")
+    """Neither reason nor time, nor what is forgiven: a resume that comes twice overlooks nothing new."""
+    once = follow(_rollout(), RolloutEvent.PAUSE, NOW_S + 1, "paused by an operator")
     assert follow(once, RolloutEvent.PAUSE, NOW_S + 2, "another reason") == once
+    running = _rollout(begun=1)
+    assert follow(running, RolloutEvent.RESUME, NOW_S, counts=[_counts(failed=5), _counts()]) == running
 
 
-class Fleet:
-    """Three groups of devices that fail as often as foreseen and then succeed; what the shell does, without a database."""
-
-    def __init__(self, failures):
-        self.groups = [list(group) for group in failures]
-        self.rollout = replace(ROLLOUT, groups=tuple(f"g{n}" for n in range(len(failures))))
-        self.progress = [[Progress.WAITING] * len(group) for group in failures]
-        self.asked = Counter()
-
-    def reconcile(self):
-        """Carry out what the step says."""
-        counts = [GroupCounts(counts=dict(Counter(group)), trouble="x") for group in self.progress]
-        for action in step(self.rollout, counts, NOW_S):
-            match action:
-                case Become(rollout):
-                    self.rollout = rollout
-                case Ask(group):
-                    assert all(set(before) <= {Progress.SUCCEEDED} for before in self.progress[:group])
-                    assert self.rollout.state is RolloutState.RUNNING
-                    self.change(group, ASKABLE, Progress.OPEN)
-                case Hold(group):
-                    self.change(group, (Progress.OPEN,), Progress.HELD)
-                case Withdraw(group):
-                    self.change(group, (Progress.OPEN, Progress.HELD), Progress.DISPLACED)
-
-    def change(self, group, before, after):
-        """Move devices of a group."""
-        self.progress[group] = [after if one in before else one for one in self.progress[group]]
-
-    def report(self, group, place):
-        """Let a device say how it went; said again, or unasked, it changes nothing."""
-        group %= len(self.groups)
-        if not self.groups[group]:
-            return
-        place %= len(self.groups[group])
-        if self.progress[group][place] is not Progress.OPEN:
-            return
-        if self.groups[group][place]:
-            self.groups[group][place] -= 1
-            self.progress[group][place] = Progress.FAILED
-        else:
-            self.progress[group][place] = Progress.SUCCEEDED
-
-    def command(self, event):
-        """Do what an operator does, if the state allows it."""
-        if event not in TRANSITIONS[self.rollout.state]:
-            return
-        before, self.rollout = self.rollout, follow(self.rollout, event, NOW_S)
-        if event is RolloutEvent.RESUME and before != self.rollout:
-            for group in range(len(self.groups)):
-                self.change(group, UNSETTLED, Progress.WAITING)
-
-    def finish(self):
-        """Let every device answer and resume after every pause, until nothing is left to do."""
-        for _ in range(200):
-            self.reconcile()
-            for group, members in enumerate(self.groups):
-                for place in range(len(members)):
-                    self.report(group, place)
-            if self.rollout.state is RolloutState.PAUSED:
-                self.reconcile()
-                self.command(RolloutEvent.RESUME)
-        return self.rollout.state, self.progress
+def test_resuming_without_counts_is_a_mistake():
+    """Nothing would be forgiven, and the rollout paused again at once."""
+    with pytest.raises(ValueError, match="zip"):
+        follow(_rollout("paused"), RolloutEvent.RESUME, NOW_S)
 
 
-_FAILURES = st.lists(st.lists(st.integers(0, 2), min_size=1, max_size=4), min_size=1, max_size=3)
-_MOVES = st.lists(
-    st.one_of(
-        st.tuples(st.just("reconcile")),
-        st.tuples(st.just("report"), st.integers(0, 2), st.integers(0, 3)),
-        st.tuples(st.just("command"), st.sampled_from([RolloutEvent.PAUSE, RolloutEvent.RESUME])),
-    ),
-    max_size=40,
-)
+def test_who_waits_for_approval_begins_nothing():
+    """Until it is approved; rejected, it has ended."""
+    awaiting = begin(replace(PLAN, needs_approval=True), rollout_id=1, name="spring", now_s=NOW_S)
+    assert step(awaiting, [_counts(waiting=1), _counts(waiting=1)], NOW_S) == []
+    assert follow(awaiting, RolloutEvent.APPROVE, NOW_S).state is RolloutState.RUNNING
+    assert follow(awaiting, RolloutEvent.REJECT, NOW_S, "no").state is RolloutState.CANCELLED
 
 
-@settings(deadline=None, max_examples=300)
-@given(failures=_FAILURES, moves=_MOVES)
-def test_any_order_and_repetition_leads_to_the_same_end(failures, moves):
-    """No later group before the earlier one succeeded, a paused one asks nobody, and all end on the release."""
-    fleet = Fleet(failures)
-    for name, *arguments in moves:
-        getattr(fleet, name)(*arguments)
-    state, progress = fleet.finish()
-    assert state is RolloutState.DONE
-    assert progress == Fleet(failures).finish()[1]
-
-
-@settings(deadline=None, max_examples=200)
-@given(failures=_FAILURES, before=_MOVES, after=_MOVES)
-def test_a_cancelled_rollout_asks_nobody_any_more(failures, before, after):
-    """Whatever happened before and is tried after; who has the release keeps it."""
-    fleet = Fleet(failures)
-    for name, *arguments in before:
-        getattr(fleet, name)(*arguments)
-    if fleet.rollout.state in FINAL_STATES:
-        return
-    fleet.command(RolloutEvent.CANCEL)
-    fleet.reconcile()
-    left = [list(group) for group in fleet.progress]
-    for name, *arguments in after:
-        getattr(fleet, name)(*arguments)
-    assert fleet.finish() == (RolloutState.FAILED, left)
-    assert not any({Progress.OPEN, Progress.HELD} & set(group) for group in left)
+def test_every_progress_is_final_or_not():
+    """Those that aren't are asked, on the way, or on the way back."""
+    assert set(Progress) - FINAL_PROGRESS == {Progress.WAITING, *UNSETTLED, Progress.RECOVERING}

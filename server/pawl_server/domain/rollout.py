@@ -1,135 +1,98 @@
-"""A release that goes to groups of devices in order, and stops by itself when a device fails; pure.
+"""A release that goes to devices in phases, stops by itself when too many fail, and takes itself back; pure.
 
-`step` looks at how far the devices are and says what has to be done now. It remembers nothing: done twice, or by another
-process after a crash, it leads to the same end. Who carries the actions out writes them and the new state in one
-transaction.
+`step` looks at how far the devices are and says what has to be done now. It remembers nothing but the rollout itself: done
+twice, cut anywhere, or done by another process after a crash, it leads to the same end.
 
-    for action in step(rollout, counts_by_group, now_s): ...
+    for action in step(rollout, counts, now_s): ...
 
-A group starts when every device of those before it has succeeded. A failure pauses the rollout, and a paused rollout
-offers nothing; resuming it asks those again that haven't succeeded.
+Counts and actions belong in one transaction. Any number of the actions from the first one on may be carried out, and each
+for some of its devices only: the next step finds the rest. What a phase needs to begin is in `docs/architecture.md`.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
-from enum import StrEnum
+from dataclasses import dataclass, replace
 
+from pawl_server.domain import thresholds
+from pawl_server.domain.progress import (
+    ASKABLE,
+    FINAL_PROGRESS,
+    UNSETTLED,
+    PhaseCounts,
+    PhaseState,
+    Progress,
+)
+from pawl_server.domain.rollout_states import (
+    FINAL_STATES,
+    TRANSITIONS,
+    Rollout,
+    RolloutEvent,
+    RolloutState,
+    RolloutStateError,
+    begin,
+    follow,
+)
 
-class RolloutState(StrEnum):
-    """`FAILED` is how a cancelled rollout ends: not all of its devices have the release."""
-
-    RUNNING = "running"
-    PAUSED = "paused"
-    DONE = "done"
-    FAILED = "failed"
-
-
-class RolloutEvent(StrEnum):
-    """What moves a rollout: three come from operators, two from `step`."""
-
-    PAUSE = "pause"
-    RESUME = "resume"
-    CANCEL = "cancel"
-    FAILURE = "failure"
-    COMPLETION = "completion"
-
-
-FINAL_STATES = frozenset({RolloutState.DONE, RolloutState.FAILED})
-_RUNNING, _PAUSED, _DONE, _FAILED = RolloutState
-
-# A state that repeats itself makes a command idempotent; a pair that isn't here is refused.
-TRANSITIONS: dict[RolloutState, dict[RolloutEvent, RolloutState]] = {
-    _RUNNING: {
-        RolloutEvent.PAUSE: _PAUSED,
-        RolloutEvent.RESUME: _RUNNING,
-        RolloutEvent.CANCEL: _FAILED,
-        RolloutEvent.FAILURE: _PAUSED,
-        RolloutEvent.COMPLETION: _DONE,
-    },
-    _PAUSED: {
-        RolloutEvent.PAUSE: _PAUSED,
-        RolloutEvent.RESUME: _RUNNING,
-        RolloutEvent.CANCEL: _FAILED,
-        RolloutEvent.COMPLETION: _DONE,
-    },
-    _DONE: {},
-    _FAILED: {RolloutEvent.CANCEL: _FAILED},
-}
-
-
-class RolloutStateError(Exception):
-    """A rollout in this state can't do that; nothing was changed."""
-
-
-class Progress(StrEnum):
-    """How far a device of a rollout is; `DISPLACED` was assigned another release since."""
-
-    WAITING = "waiting"
-    OPEN = "open"
-    HELD = "held"
-    SUCCEEDED = "succeeded"
-    FAILED = "failed"
-    DISPLACED = "displaced"
-
-
-Counts = dict[Progress, int]
-_TROUBLE = (Progress.FAILED, Progress.DISPLACED)
-# Whom a running rollout asks to install.
-ASKABLE = (Progress.WAITING, Progress.HELD)
-# Who asks again after a resume.
-UNSETTLED = (Progress.HELD, Progress.FAILED, Progress.DISPLACED)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rollout:
-    """What one row says; `groups` are names in order, `reason` says why it isn't running."""
-
-    id: int
-    name: str
-    release: bytes
-    groups: tuple[str, ...]
-    created_at_s: int
-    changed_at_s: int
-    state: RolloutState = RolloutState.RUNNING
-    reason: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GroupCounts:
-    """How many devices of a group are how far, and one that is in trouble, by name and reason."""
-
-    counts: Counts = field(default_factory=dict)
-    trouble: str = ""
-
-    def of(self, *progress: Progress) -> int:
-        """Return how many devices are as far as one of these."""
-        return sum(self.counts.get(one, 0) for one in progress)
-
-    @property
-    def has_succeeded(self) -> bool:
-        """Whether every device of the group has."""
-        return self.of(*Progress) == self.of(Progress.SUCCEEDED)
+__all__ = [
+    "ASKABLE",
+    "FINAL_PROGRESS",
+    "FINAL_STATES",
+    "TRANSITIONS",
+    "UNSETTLED",
+    "Action",
+    "Ask",
+    "Become",
+    "Hold",
+    "HoldOutside",
+    "PhaseCounts",
+    "PhaseState",
+    "Progress",
+    "Recover",
+    "Rollout",
+    "RolloutEvent",
+    "RolloutState",
+    "RolloutStateError",
+    "Withdraw",
+    "begin",
+    "follow",
+    "step",
+]
 
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """Assign the release to those devices of a group that wait or are held."""
+    """Assign the release to so many devices of a phase that are ready."""
 
-    group: int
+    phase: int
+    limit: int
 
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """Stop those devices of a group that are installing, where they are."""
+    """Stop those devices of a phase that are open, where they are."""
 
-    group: int
+    phase: int
+
+
+@dataclass(frozen=True, slots=True)
+class HoldOutside:
+    """Stop those devices of a phase that are open while their window is closed."""
+
+    phase: int
 
 
 @dataclass(frozen=True, slots=True)
 class Withdraw:
-    """Take the release back from those devices of a group that haven't settled."""
+    """Take the release back from those devices of a phase that are as far as one of `whom`."""
 
-    group: int
+    phase: int
+    whom: tuple[Progress, ...] = UNSETTLED
+
+
+@dataclass(frozen=True, slots=True)
+class Recover:
+    """Assign the recovery release to those devices of a phase that have succeeded."""
+
+    phase: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,54 +102,108 @@ class Become:
     rollout: Rollout
 
 
-Action = Ask | Hold | Withdraw | Become
+Action = Ask | Hold | HoldOutside | Withdraw | Recover | Become
 
 
-def follow(rollout: Rollout, event: RolloutEvent, now_s: int, reason: str = "") -> Rollout:
-    """Return the rollout after an event; raises RolloutStateError where the table has no answer."""
-    following = TRANSITIONS[rollout.state].get(event)
-    if following is None:
-        raise RolloutStateError(f"rollout {rollout.name} is {rollout.state}: it can't {event} any more")
-    if following == rollout.state:
-        return rollout
-    return replace(rollout, state=following, reason=reason, changed_at_s=now_s)
+def step(rollout: Rollout, counts: Sequence[PhaseCounts], now_s: int) -> list[Action]:
+    """Return what has to be done now, in this order; nothing if all is as it must be."""
+    return _STEPS[rollout.state](rollout, counts, now_s)
 
 
-def step(rollout: Rollout, groups: Sequence[GroupCounts], now_s: int) -> list[Action]:
-    """Return what has to be done now; nothing if all is as it must be."""
-    return _STEPS[rollout.state](rollout, groups, now_s)
+def _run(rollout: Rollout, counts: Sequence[PhaseCounts], now_s: int) -> list[Action]:
+    """Stop what fails, else let phases begin, else end, else ask."""
+    stop = thresholds.stop_reason(rollout.plan, rollout.phase_states, counts)
+    if stop:
+        return _become(follow(rollout, RolloutEvent.FAILURE, now_s, stop), counts, now_s)
+    marked = _mark(rollout, counts, now_s)
+    missed = thresholds.shortfall(rollout.plan, marked.phase_states, counts)
+    if missed:
+        return _become(follow(marked, RolloutEvent.PAUSE, now_s, missed), counts, now_s)
+    if _is_complete(marked, counts):
+        return _become(follow(marked, RolloutEvent.COMPLETION, now_s), counts, now_s)
+    changed: list[Action] = [] if marked == rollout else [Become(marked)]
+    return [*changed, *_ask(marked, counts)]
 
 
-def _run(rollout: Rollout, groups: Sequence[GroupCounts], now_s: int) -> list[Action]:
-    for name, group in zip(rollout.groups, groups, strict=True):
-        if group.of(*_TROUBLE):
-            paused = follow(rollout, RolloutEvent.FAILURE, now_s, f"group {name}: {group.trouble}")
-            return [Become(paused), *_rest(paused, groups, now_s)]
-    for position, group in enumerate(groups):
-        if not group.has_succeeded:
-            return [Ask(position)] if group.of(*ASKABLE) else []
+def _become(rollout: Rollout, counts: Sequence[PhaseCounts], now_s: int) -> list[Action]:
+    """Keep the rollout in its new state, and do at once what that one asks for."""
+    return [Become(rollout), *step(rollout, counts, now_s)]
+
+
+def _mark(rollout: Rollout, counts: Sequence[PhaseCounts], now_s: int) -> Rollout:
+    """Note which phases pass and begin now: each after the one before it."""
+    states: list[PhaseState] = []
+    for phase, state, one in zip(rollout.plan.phases, rollout.phase_states, counts, strict=True):
+        began_at_s = state.began_at_s
+        if began_at_s is None and thresholds.may_begin(rollout.plan, states, now_s):
+            began_at_s = now_s
+        noted = replace(state, began_at_s=began_at_s, forgiven=min(state.forgiven, one.of(Progress.FAILED)))
+        is_passed = began_at_s is not None and thresholds.is_met(phase, noted, one)
+        passed_at_s = (now_s if state.passed_at_s is None else state.passed_at_s) if is_passed else None
+        states.append(replace(noted, passed_at_s=passed_at_s))
+    return replace(rollout, phase_states=tuple(states))
+
+
+def _is_complete(rollout: Rollout, counts: Sequence[PhaseCounts]) -> bool:
+    """Whether nothing is left to wait for, and no phase is below what its plan asks for."""
+    if rollout.plan.stays_open or rollout.phase + 1 < len(rollout.plan.phases):
+        return False
+    phases = zip(rollout.plan.phases, rollout.phase_states, counts, strict=True)
+    return all(one.is_settled and thresholds.is_met(phase, state, one) for phase, state, one in phases)
+
+
+def _ask(rollout: Rollout, counts: Sequence[PhaseCounts]) -> list[Action]:
+    actions: list[Action] = []
+    for position in range(rollout.phase + 1):
+        one, most = counts[position], rollout.plan.phases[position].concurrency
+        limit = one.ready if most is None else min(one.ready, most - one.of(Progress.OPEN))
+        actions += [HoldOutside(position)] if one.outside else []
+        actions += [Ask(position, limit)] if limit > 0 else []
+    return actions
+
+
+def _rest(rollout: Rollout, counts: Sequence[PhaseCounts], now_s: int) -> list[Action]:
+    """Stop a paused rollout's devices; one whose devices all did well meanwhile has nothing left to pause."""
+    stop = thresholds.stop_reason(rollout.plan, rollout.phase_states, counts)
+    if not stop and _is_complete(rollout, counts):
+        return [Become(follow(rollout, RolloutEvent.COMPLETION, now_s))]
+    return [Hold(position) for position, one in enumerate(counts) if one.of(Progress.OPEN)]
+
+
+def _undo(rollout: Rollout, counts: Sequence[PhaseCounts], now_s: int) -> list[Action]:
+    actions = _take_back(rollout, counts, now_s)
+    if actions or any(one.of(Progress.RECOVERING) for one in counts):
+        return actions
     return [Become(follow(rollout, RolloutEvent.COMPLETION, now_s))]
 
 
-def _rest(rollout: Rollout, groups: Sequence[GroupCounts], now_s: int) -> list[Action]:
-    """Stop a paused rollout's devices; one whose devices all succeeded meanwhile has nothing left to pause."""
-    if all(group.has_succeeded for group in groups):
-        return [Become(follow(rollout, RolloutEvent.COMPLETION, now_s))]
-    return [Hold(position) for position, group in enumerate(groups) if group.of(Progress.OPEN)]
+def _take_back(_rollout: Rollout, counts: Sequence[PhaseCounts], _now_s: int) -> list[Action]:
+    """Stop who hasn't the bad release, and bring the recovery release to who has; also to one that confirms it late."""
+    actions: list[Action] = []
+    for position, one in enumerate(counts):
+        actions += [Withdraw(position)] if one.of(*UNSETTLED) else []
+        actions += [Recover(position)] if one.of(Progress.SUCCEEDED) else []
+    return actions
 
 
-def _withdraw(_rollout: Rollout, groups: Sequence[GroupCounts], _now_s: int) -> list[Action]:
-    unsettled = (Progress.OPEN, Progress.HELD)
-    return [Withdraw(position) for position, group in enumerate(groups) if group.of(*unsettled)]
+def _withdraw(_rollout: Rollout, counts: Sequence[PhaseCounts], _now_s: int) -> list[Action]:
+    """Stop everybody where they are, on the way there as on the way back."""
+    return [Withdraw(position, _UNDER_WAY) for position, one in enumerate(counts) if one.of(*_UNDER_WAY)]
 
 
-def _nothing(_rollout: Rollout, _groups: Sequence[GroupCounts], _now_s: int) -> list[Action]:
+_UNDER_WAY = (*UNSETTLED, Progress.RECOVERING)
+
+
+def _nothing(_rollout: Rollout, _counts: Sequence[PhaseCounts], _now_s: int) -> list[Action]:
     return []
 
 
-_STEPS: dict[RolloutState, Callable[[Rollout, Sequence[GroupCounts], int], list[Action]]] = {
-    _RUNNING: _run,
-    _PAUSED: _rest,
-    _DONE: _nothing,
-    _FAILED: _withdraw,
+_STEPS: dict[RolloutState, Callable[[Rollout, Sequence[PhaseCounts], int], list[Action]]] = {
+    RolloutState.AWAITING: _nothing,
+    RolloutState.RUNNING: _run,
+    RolloutState.PAUSED: _rest,
+    RolloutState.ROLLING_BACK: _undo,
+    RolloutState.ROLLED_BACK: _take_back,
+    RolloutState.DONE: _nothing,
+    RolloutState.CANCELLED: _withdraw,
 }
