@@ -4,6 +4,7 @@ import time
 
 import pytest
 from filter_fleet import (
+    DEVICE,
     NOW_S,
     database,
     fill,

@@ -4,6 +4,7 @@ import pytest
 from filter_fleet import (
     ANY_TEXT,
     CLASSES,
+    DEVICE,
     EXPRESSIONS,
     FLEETS,
     NOW_S,
