@@ -85,7 +85,9 @@ class FleetServer:
         )
         self._freshness = FreshnessWatch(self.store, clock, limit_s=settings.late_after_s)
         self._refusal_log = RefusalLog(time.monotonic)
-        self.inventory = Inventory(self.store, clock, late_after_s=settings.late_after_s)
+        self.inventory = Inventory(
+            self.store, clock, late_after_s=settings.late_after_s, registration=settings.registration
+        )
         self.groups = Groups(self.store, clock)
         self.rollouts = Rollouts(self.store, clock)
         self._anchor_publisher = AnchorPublisher(self._chain, self._publish, retry_s=settings.outbox_retry_s)

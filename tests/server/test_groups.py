@@ -227,3 +227,73 @@ def test_matching_answers_for_several_groups_in_one_statement(tmp_path):
         assert found == {("a", "bench-1"), ("b", "bench-2"), ("b", "bench-6")}
 
     _run(tmp_path, scenario)
+
+
+def test_a_group_with_a_filter_has_who_matches_now(tmp_path):
+    """Also who matches since; the text is kept in its normal form."""
+
+    async def scenario(groups, store):
+        group = await groups.set_filter("site", 'tag.site=="b1"   and id like "bench-*"')
+        assert group == Group(name="site", filter='tag.site == "b1" and id like "bench-*"')
+        assert await _devices(groups, "site") == []
+        async with store.writing() as transaction:
+            rows = [{"device": name, "key": "site", "value": "b1"} for name in NAMES[:3]]
+            await transaction._connection.execute(insert(tables.device_tags), rows)
+        assert await _devices(groups, "site") == NAMES[:3]
+        assert (await groups.get("site")).count == 3
+
+    _run(tmp_path, scenario)
+
+
+def test_pins_and_exclusions_outlast_another_filter(tmp_path):
+    """And members don't: a group with a filter has no others."""
+
+    async def scenario(groups, _):
+        await groups.set_devices("canary", ["bench-1", "bench-2"])
+        await groups.pin("canary", "bench-6")
+        await groups.exclude("canary", "bench-4")
+        await groups.set_filter("canary", 'id in ("bench-3", "bench-4")')
+        assert await _devices(groups, "canary") == ["bench-3", "bench-6"]
+        await groups.set_filter("canary", 'id in ("bench-4", "bench-5", "bench-6")')
+        assert await _devices(groups, "canary") == ["bench-5", "bench-6"]
+        assert (await groups.get("canary")).count == 2
+        await groups.set_devices("canary", ["bench-4"])
+        assert await _devices(groups, "canary") == ["bench-6"]
+
+    _run(tmp_path, scenario)
+
+
+def test_a_filter_that_is_none_is_refused(tmp_path):
+    """With the character that is wrong; the group stays as it was."""
+
+    async def scenario(groups, _):
+        await groups.set_devices("canary", ["bench-1"])
+        with pytest.raises(InvalidError, match=r"(?m)^ +\^$") as refused:
+            await groups.set_filter("canary", 'id == "bench-1" or')
+        assert refused.value.field == "filter"
+        assert await _devices(groups, "canary") == ["bench-1"]
+
+    _run(tmp_path, scenario)
+
+
+def test_static_groups_and_filters_are_one_statement_together(tmp_path):
+    """A class name is looked for with every vendor that there is."""
+
+    async def scenario(groups, store):
+        await groups.set_devices("a", ["bench-1"])
+        await groups.set_filter("b", 'not id in ("bench-1", "bench-2", "bench-3")')
+        await groups.set_filter("c", 'class == "no such class"')
+        await groups.pin("c", "bench-2")
+        async with store.reading() as transaction:
+            query = await transaction.groups.matching(["a", "b", "c"], NOW_S)
+            found = sorted(tuple(row) for row in await transaction._connection.execute(query))
+            assert len(await transaction.vendors()) == 1
+        assert found == [
+            ("a", "bench-1"),
+            ("b", "bench-4"),
+            ("b", "bench-5"),
+            ("b", "bench-6"),
+            ("c", "bench-2"),
+        ]
+
+    _run(tmp_path, scenario)

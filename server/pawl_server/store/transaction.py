@@ -14,6 +14,7 @@ from pawl_server.events import Event
 from pawl_server.store import rows, tables
 from pawl_server.store.anchors import AnchorRows
 from pawl_server.store.answers import AnswerRows
+from pawl_server.store.candidates import CandidateRows
 from pawl_server.store.events import EventRows
 from pawl_server.store.fence import FencedError
 from pawl_server.store.groups import GroupRows
@@ -49,6 +50,7 @@ class Transaction:
         self.answers = AnswerRows(connection)
         self.reports = ReportRows(connection)
         self.inventory = InventoryRows(connection)
+        self.candidates = CandidateRows(connection)
         self.groups = GroupRows(connection, self.inventory)
         self.rollouts = RolloutRows(connection)
         self.tokens = TokenRows(connection)
@@ -114,12 +116,6 @@ class Transaction:
         row = (await self._connection.execute(query)).mappings().first()
         return None if row is None else rows.release_of(row)
 
-    async def page_of_devices(self, after: str, limit: int) -> list[Device]:
-        """Return the first devices whose id comes after this one, in order of their ids."""
-        column = tables.devices.c
-        query = select(tables.devices).where(column.id > after).order_by(column.id).limit(limit)
-        return [rows.device_of(row) for row in (await self._connection.execute(query)).mappings()]
-
     async def newly_late(self, before_s: int, limit: int) -> list[str]:
         """Return devices whose newest proof of freshness is older than this, and of whom that wasn't told yet."""
         column = tables.devices.c
@@ -178,6 +174,7 @@ class Transaction:
         known = await self.device(device.name)
         if known is None:
             await self._connection.execute(insert(tables.devices), [rows.device_row(device)])
+            await self.candidates.forget(device.name)
         elif known.enrolment != device.enrolment:
             raise ConflictError(f"{device.name} is enrolled with another vendor, class or report key")
 
@@ -210,6 +207,7 @@ class Transaction:
         await self.reports.add(changes.reports, now_s)
         await self._count(changes.refusals)
         await self._put_offers(changes.offers, now_s)
+        await self.candidates.note(changes.candidates.values(), now_s)
 
     async def _insert(self, table: Table, values: list[dict[str, Any]]) -> None:
         if values:
