@@ -179,9 +179,13 @@ class Transaction:
             raise ConflictError(f"{device.name} is enrolled with another vendor, class or report key")
 
     async def add_release(self, release: Release) -> None:
-        """Add an imported release; one that is known changes nothing."""
+        """Add an imported release; of one that is known, only what it is for is written: older servers didn't look."""
+        column = tables.releases.c
         if await self.release(release.digest) is None:
             await self._connection.execute(insert(tables.releases), [rows.release_row(release)])
+            return
+        change = update(tables.releases).where(column.digest == release.digest)
+        await self._connection.execute(change.values(is_recovery=release.is_recovery))
 
     async def mark_published(self, digest: bytes, now_s: int) -> None:
         """Note that the broker has all of a release."""
