@@ -20,7 +20,7 @@ from pawl_server.domain.registration import Candidate, Registration
 from pawl_server.domain.windows import known_zone
 from pawl_server.errors import InvalidError, UnknownError
 from pawl_server.filters import FilterError
-from pawl_server.filters.fields import TAG_PREFIX, field_of
+from pawl_server.filters.fields import TAG_PREFIX, find_field
 from pawl_server.freshness import is_late
 from pawl_server.store import Store, Transaction
 from pawl_server.store.inventory import NEEDS_ATTENTION, Condition
@@ -201,7 +201,7 @@ async def _require(transaction: Transaction, name: str) -> Device:
 
 def _require_tag(key: str, value: str | None) -> None:
     field_name = f"tags.{key[:40]}"
-    if field_of(TAG_PREFIX + key) is None:
+    if find_field(TAG_PREFIX + key) is None:
         raise InvalidError(
             field_name, f"{key[:40]!r} is no tag: a letter, then a-z, 0-9, _ and -, 32 at most"
         )

@@ -11,7 +11,17 @@ from fastapi import Depends, FastAPI
 from fastapi.security import HTTPBearer
 
 from pawl_server import access
-from pawl_server.api import anchors, description, devices, events, groups, problems, releases, rollouts
+from pawl_server.api import (
+    anchors,
+    description,
+    devices,
+    enrolments,
+    events,
+    groups,
+    problems,
+    releases,
+    rollouts,
+)
 from pawl_server.api.gate import Gate
 from pawl_server.api.idempotency import Idempotency
 from pawl_server.service import FleetServer
@@ -38,7 +48,7 @@ def create_app(
     description.install(app)
     # The gate has looked already; this says so in /openapi.json.
     is_guarded = [Depends(HTTPBearer(auto_error=False))]
-    for noun in (anchors, devices, releases, groups, rollouts, events):
+    for noun in (anchors, devices, enrolments, releases, groups, rollouts, events):
         app.include_router(noun.router, prefix=PREFIX, dependencies=is_guarded)
     app.get(f"{PREFIX}/health", tags=["health"])(health)
 
