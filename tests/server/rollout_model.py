@@ -5,15 +5,14 @@ what the clock on the device's wall says. So a step that asks too early, too man
 """
 
 from dataclasses import dataclass
-from datetime import datetime
-from zoneinfo import ZoneInfo
+
+from rollout_promises import Promises
 
 from pawl import codes
 from pawl_server.domain import reasons, rollout
 from pawl_server.domain.retry import Final, decide
 from pawl_server.domain.rollout import (
     ASKABLE,
-    FINAL_PROGRESS,
     FINAL_STATES,
     UNSETTLED,
     Ask,
@@ -42,13 +41,17 @@ _FORGIVING = (RolloutEvent.RESUME, RolloutEvent.RETRY)
 
 @dataclass
 class Member:
-    """A device: `fates` are what it says to each time it is asked, then success; `recovers` is what to the recovery."""
+    """A device: `fates` are what it says to each time it is asked, then success; `recovers` is what to the recovery.
+
+    One that `is_late` confirms in the end what was taken for failed, or was withdrawn too late.
+    """
 
     name: str
     phase: int
     zone: str = "UTC"
     fates: tuple = ()
     recovers: bool | None = True
+    is_late: bool = False
     progress: Progress = Progress.WAITING
     reason: int = 0
     is_judged: bool = True
@@ -59,7 +62,7 @@ class Member:
     runs_it: bool = False
 
 
-class Model:
+class Model(Promises):
     """The members of one rollout, a clock, and everything that may happen to them."""
 
     def __init__(self, plan, members, step=rollout.step):
@@ -244,6 +247,16 @@ class Model:
             if member.recovers is not None:
                 self.recover(member, is_recovered=member.recovers)
 
+    def _confirm_late(self):
+        settled = (Progress.FAILED, Progress.WITHDRAWN)
+        late = [
+            member for member in self.members if member.is_late and member.asks and member.progress in settled
+        ]
+        for member in late:
+            member.is_late = False
+            self.succeed(member)
+        return bool(late)
+
     def finish(self):
         """Let time pass and devices answer until nothing can happen any more, and look at the end."""
         for _ in range(REST_PASSES_MAX):
@@ -251,141 +264,8 @@ class Model:
             if self.rollout.state is RolloutState.PAUSED and self.rollout.reason == BY_HAND:
                 self.command(RolloutEvent.RESUME)
             self.settle()
-            if self._is_at_rest():
+            if self._is_at_rest() and not self._confirm_late():
                 return self._check_end()
             self.let_devices_answer()
             self.now_s += REST_S
         raise AssertionError(f"it never ends: {self.rollout}, {self.members}")
-
-    # What must hold
-
-    def check_concurrency(self):
-        """Never are more open than allowed."""
-        for phase, wanted in enumerate(self.plan.phases):
-            assert wanted.concurrency is None or len(self.of(phase, Progress.OPEN)) <= wanted.concurrency
-
-    def check_unbegun(self):
-        """A phase that hasn't begun never saw the release."""
-        for member in self.members:
-            assert not member.asks or self.rollout.phase_states[member.phase].began_at_s is not None
-
-    def _check_ask(self, member):
-        assert self.rollout.state is RolloutState.RUNNING
-        assert self.rollout.phase_states[member.phase].began_at_s is not None
-        assert self._wall_allows(member)
-        assert member.not_before_s <= self.now_s
-        assert not any(self._is_stopped(phase) for phase in range(len(self.forgiven)))
-
-    def _wall_allows(self, member):
-        """Windows of these tests are daily."""
-        wall = datetime.fromtimestamp(self.now_s, ZoneInfo(member.zone))
-        windows = self.plan.phases[member.phase].windows
-        minute = wall.hour * 60 + wall.minute
-        return not windows or any(
-            (minute - one.start_minute) % 1440 < one.duration_minutes for one in windows
-        )
-
-    def _observe(self):
-        """Note what a running rollout sees: forgiven failures that were repaired, thresholds that are met."""
-        if self.rollout.state is not RolloutState.RUNNING:
-            return
-        for phase in range(len(self.forgiven)):
-            if self._is_stopped(phase):
-                return
-        for phase in range(len(self.forgiven)):
-            self.forgiven[phase] = min(self.forgiven[phase], len(self.of(phase, Progress.FAILED)))
-            is_kept = self.met_since[phase] is not None
-            since_s = self.met_since[phase] if is_kept else self.now_s
-            self.met_since[phase] = since_s if self._is_met(phase) else None
-
-    def _members_of(self, phase):
-        return len(self.of(phase, *set(Progress) - {Progress.DISPLACED, Progress.WITHDRAWN}))
-
-    def _is_met(self, phase):
-        counting = self._members_of(phase) - self.forgiven[phase]
-        return (
-            len(self.of(phase, Progress.SUCCEEDED))
-            >= counting * self.plan.phases[phase].success_percent / 100
-        )
-
-    def _is_stopped(self, phase):
-        wanted = self.plan.phases[phase]
-        if self.rollout.phase_states[phase].began_at_s is None:
-            return False
-        failed = len(self.of(phase, Progress.FAILED)) - self.forgiven[phase]
-        most = [] if wanted.failure_count is None else [wanted.failure_count]
-        if wanted.failure_percent is not None:
-            most.append(wanted.failure_percent * self._members_of(phase) / 100)
-        return failed > 0 and failed >= min(most)
-
-    def _is_final(self, *phases):
-        return all(self.shown(member) in FINAL_PROGRESS for member in self.members if member.phase in phases)
-
-    def _check_become(self, new):
-        begun = range(self.rollout.phase + 1, new.phase + 1)
-        for phase in begun:
-            wanted = self.plan.phases[phase]
-            assert self.rollout.state is RolloutState.RUNNING
-            assert self.now_s >= (wanted.starts_at_s or 0)
-            if phase:
-                before = new.phase_states[phase - 1]
-                assert self.met_since[phase - 1] is not None
-                met_s = max(self.met_since[phase - 1], before.began_at_s)
-                assert self.now_s >= met_s + self.plan.phases[phase - 1].soak_s
-        if new.state is RolloutState.PAUSED:
-            self._check_pause()
-        if new.state is RolloutState.DONE:
-            assert self._is_final(*range(len(self.plan.phases)))
-            assert new.phase + 1 == len(self.plan.phases)
-        if new.state is RolloutState.ROLLED_BACK:
-            assert not self._under_way(*UNSETTLED, Progress.SUCCEEDED, Progress.RECOVERING)
-
-    def _check_pause(self):
-        begun = range(self.rollout.phase + 1)
-        is_stopped = any(self._is_stopped(phase) for phase in begun)
-        assert is_stopped or any(self._is_final(phase) and not self._is_met(phase) for phase in begun)
-        assert self.plan.recovery is None or not is_stopped
-
-    def _under_way(self, *progress):
-        return [member for phase in range(len(self.forgiven)) for member in self.of(phase, *progress)]
-
-    def _check_settled(self):
-        """Nothing was left undone."""
-        match self.rollout.state:
-            case RolloutState.RUNNING:
-                self._check_running()
-            case RolloutState.PAUSED | RolloutState.DONE:
-                assert not self._under_way(Progress.OPEN)
-            case RolloutState.CANCELLED:
-                assert not self._under_way(*UNSETTLED, Progress.RECOVERING)
-            case RolloutState.ROLLING_BACK | RolloutState.ROLLED_BACK:
-                assert not self._under_way(*UNSETTLED, Progress.SUCCEEDED)
-
-    def _check_running(self):
-        for phase in range(self.rollout.phase + 1):
-            assert not self._is_stopped(phase)
-            opened = self.of(phase, Progress.OPEN)
-            assert all(self._wall_allows(member) for member in opened)
-            if any(self.is_ready(member) for member in self.of(phase, *ASKABLE)):
-                assert len(opened) == self.plan.phases[phase].concurrency
-
-    def _is_at_rest(self):
-        state = self.rollout.state
-        if state in FINAL_STATES or state is RolloutState.PAUSED:
-            # An agent that was told to recover before may still have to answer, or to be silent for long enough.
-            return state is not RolloutState.ROLLED_BACK or not self._under_way(Progress.RECOVERING)
-        all_phases = range(len(self.plan.phases))
-        is_begun = self.rollout.phase + 1 == len(self.plan.phases)
-        return (
-            state is RolloutState.RUNNING
-            and self.plan.stays_open
-            and is_begun
-            and self._is_final(*all_phases)
-        )
-
-    def _check_end(self):
-        phases = range(len(self.plan.phases))
-        state = self.rollout.state
-        assert state is RolloutState.PAUSED or self._is_final(*phases)
-        if state is RolloutState.ROLLED_BACK:
-            assert all(member.progress is Progress.UNRECOVERED for member in self.members if member.runs_it)

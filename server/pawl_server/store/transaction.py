@@ -16,9 +16,12 @@ from pawl_server.store.anchors import AnchorRows
 from pawl_server.store.answers import AnswerRows
 from pawl_server.store.candidates import CandidateRows
 from pawl_server.store.events import EventRows
+from pawl_server.store.failures import FailureRows
 from pawl_server.store.fence import FencedError
 from pawl_server.store.groups import GroupRows
 from pawl_server.store.inventory import InventoryRows
+from pawl_server.store.joining import JoiningRows
+from pawl_server.store.members import MemberRows
 from pawl_server.store.reports import ReportRows
 from pawl_server.store.rollouts import RolloutRows
 from pawl_server.store.tokens import TokenRows
@@ -53,6 +56,9 @@ class Transaction:
         self.candidates = CandidateRows(connection)
         self.groups = GroupRows(connection, self.inventory)
         self.rollouts = RolloutRows(connection)
+        self.members = MemberRows(connection)
+        self.joining = JoiningRows(connection, self.groups)
+        self.failures = FailureRows(connection)
         self.tokens = TokenRows(connection)
 
     def tell(self, *events: Event) -> None:
