@@ -19,6 +19,7 @@ from pawl_server.store.events import EventRows
 from pawl_server.store.failures import FailureRows
 from pawl_server.store.fence import FencedError
 from pawl_server.store.groups import GroupRows
+from pawl_server.store.history import HistoryRows
 from pawl_server.store.inventory import InventoryRows
 from pawl_server.store.joining import JoiningRows
 from pawl_server.store.members import MemberRows
@@ -52,6 +53,7 @@ class Transaction:
         self.anchors = AnchorRows(connection)
         self.answers = AnswerRows(connection)
         self.reports = ReportRows(connection)
+        self.history = HistoryRows(connection)
         self.inventory = InventoryRows(connection)
         self.candidates = CandidateRows(connection)
         self.groups = GroupRows(connection, self.inventory)
@@ -213,7 +215,7 @@ class Transaction:
         await self._update(
             tables.devices, ("id",), [rows.device_row(one) for one in changes.devices.values()]
         )
-        await self._upsert_assignments(changes)
+        await self._upsert_assignments(changes, now_s)
         await self.reports.add(changes.reports, now_s)
         await self._count(changes.refusals)
         await self._put_offers(changes.offers, now_s)
@@ -233,19 +235,22 @@ class Transaction:
         ]
         await self._connection.execute(change, named)
 
-    async def _upsert_assignments(self, changes: Changes) -> None:
+    async def _upsert_assignments(self, changes: Changes, now_s: int) -> None:
         if not changes.assignments:
             return
         column = tables.assignments.c
         names = [device for device, _ in changes.assignments]
-        query = select(column.device, column.release).where(column.device.in_(names))
-        known = {(row.device, row.release) for row in await self._connection.execute(query)}
+        query = select(column.device, column.release, column.state, column.attempt, column.reason)
+        found = await self._connection.execute(query.where(column.device.in_(names)))
+        known = {(row.device, row.release): (row.state, row.attempt, row.reason) for row in found}
         wanted = changes.assignments.items()
         await self._insert(
             tables.assignments, [rows.assignment_row(one) for key, one in wanted if key not in known]
         )
         changed = [rows.assignment_row(one) for key, one in wanted if key in known]
         await self._update(tables.assignments, ("device", "release"), changed)
+        moved = [one for key, one in wanted if known.get(key) != (one.state.value, one.attempt, one.reason)]
+        await self.history.add(moved, now_s)
 
     async def _count(self, refusals: Mapping[Refusal, int]) -> None:
         column = tables.refusals.c
