@@ -44,21 +44,31 @@ def empty():
         yield connection
 
 
-def nested(depth):
-    """Return a filter with as many levels of `not` and parentheses, and other operands on each."""
-    return "not (late or " * (depth // 2) + "flagged" + ")" * (depth // 2)
+DEEPEST = {
+    "parentheses": "(" * DEPTH_MAX + "late" + ")" * DEPTH_MAX,
+    "not": "not " * DEPTH_MAX + "late",
+    "both": "not (late or " * (DEPTH_MAX // 2) + "flagged" + ")" * (DEPTH_MAX // 2),
+    # The parentheses of its list are a level, its `not` is none.
+    "not in": "(" * (DEPTH_MAX - 1) + 'id not in ("a")' + ")" * (DEPTH_MAX - 1),
+}
 
 
-def test_the_deepest_filter_is_taken_and_one_deeper_is_not(empty):
-    """32 levels of parentheses and `not`, in SQL too; the caret is under the one that is too much."""
-    for text in (nested(DEPTH_MAX), "(" * DEPTH_MAX + "late" + ")" * DEPTH_MAX, "not " * DEPTH_MAX + "late"):
-        assert selected(empty, parse(text)) == set()
-        with pytest.raises(FilterError, match="more than 32 deep") as caught:
-            parse(f"(not late) and ({text})" if text.startswith("(") else f"not {text}")
-        assert text[-1] in ")e" and caught.value.position > 0
+@pytest.mark.parametrize("text", DEEPEST.values(), ids=DEEPEST.keys())
+def test_the_deepest_filter_is_taken_and_one_deeper_is_not(empty, text):
+    """32 levels of parentheses and `not` are taken, by the database too; one more around them is too much."""
+    assert selected(empty, parse(text)) == set()
+    with pytest.raises(FilterError, match="more than 32 deep"):
+        parse(f"({text})")
+
+
+@pytest.mark.parametrize(
+    ("text", "position"), [("(" * 33 + "late" + ")" * 33, 32), ("not " * 33 + "late", 128)]
+)
+def test_the_level_that_is_too_much_is_pointed_at(text, position):
+    """Counted from the outside."""
     with pytest.raises(FilterError, match="more than 32 deep") as caught:
-        parse("(" * 33 + "late" + ")" * 33)
-    assert caught.value.position == DEPTH_MAX
+        parse(text)
+    assert caught.value.position == position
 
 
 def test_depth_is_not_length():

@@ -130,6 +130,30 @@ def test_what_a_filter_means(empty, text, is_so):
         undone.rollback()
 
 
+@pytest.mark.parametrize(
+    ("pattern", "found"),
+    [
+        ("*", {"", "[b]1", "b1", "b*1", "b?1", "B1", "éé"}),
+        ("b?1", {"b*1", "b?1"}),
+        ("b*", {"b1", "b*1", "b?1"}),
+        ("[b]1", {"[b]1"}),
+        ("[*", {"[b]1"}),
+        ("[!a]?", set()),
+        ("??", {"b1", "B1", "éé"}),
+        ("", {""}),
+        ("%", set()),
+    ],
+)
+def test_what_a_pattern_means(empty, pattern, found):
+    """Only * and ? stand for others; case counts, and a character is one, however it is stored."""
+    fleet = [DEVICE | {"id": one} for one in ("", "[b]1", "b1", "b*1", "b?1", "B1", "éé")]
+    with empty.begin_nested() as undone:
+        fill(empty, fleet)
+        expression = parse(f'id like "{pattern}"')
+        assert selected(empty, expression) == meant(expression, fleet) == found
+        undone.rollback()
+
+
 def test_a_class_name_is_one_of_the_devices_own_vendor(empty):
     """The same name is another class with another vendor; a class that is written as a UUID is itself."""
     odd = DEVICE | {"id": "odd", "vendor": VENDORS[1]}
