@@ -13,6 +13,7 @@ from pawl_server.domain.fleet import OPEN_STATES, Assignment, Device, Release
 from pawl_server.events import Event
 from pawl_server.store import rows, tables
 from pawl_server.store.anchors import AnchorRows
+from pawl_server.store.answers import AnswerRows
 from pawl_server.store.candidates import CandidateRows
 from pawl_server.store.events import EventRows
 from pawl_server.store.failures import FailureRows
@@ -52,6 +53,7 @@ class Transaction:
         self.told: list[Event] = []
         self.events = EventRows(connection)
         self.anchors = AnchorRows(connection)
+        self.answers = AnswerRows(connection)
         self.reports = ReportRows(connection)
         self.retained = RetainedRows(connection)
         self.history = HistoryRows(connection)
