@@ -24,8 +24,8 @@ from pawl_server.store.inventory import InventoryRows
 from pawl_server.store.joining import JoiningRows
 from pawl_server.store.members import MemberRows
 from pawl_server.store.reports import ReportRows
-from pawl_server.store.retention import RetentionRows
 from pawl_server.store.retained import RetainedRows
+from pawl_server.store.retention import RetentionRows
 from pawl_server.store.rollouts import RolloutRows
 from pawl_server.store.tokens import TokenRows
 
