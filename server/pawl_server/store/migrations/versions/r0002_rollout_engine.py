@@ -241,10 +241,12 @@ def _copy_phases() -> None:
 
 
 def _copy_members() -> None:
-    """Silence counts from now on; a failure was final, until somebody resumed the rollout."""
+    """Silence of those who were asked counts from now on; a failure was final, until somebody resumed the rollout."""
     _run(
         "INSERT INTO rollout_members SELECT m.rollout, m.device, m.position, m.is_asked,"
-        " CASE WHEN m.is_asked THEN :now_s END, CASE WHEN m.is_asked THEN 1 ELSE 0 END, 0,"
+        " CASE WHEN NOT m.is_asked THEN NULL WHEN r.state IN ('running', 'paused')"
+        " AND a.state IN ('assigned', 'offered', 'held') THEN :now_s ELSE r.changed_at_s END,"
+        " CASE WHEN m.is_asked THEN 1 ELSE 0 END, 0,"
         " m.is_asked AND coalesce(a.state = 'failed', :no), :no"
         " FROM old_rollout_members m JOIN old_rollouts r ON r.id = m.rollout"
         " LEFT JOIN assignments a ON a.device = m.device AND a.release = r.release",
