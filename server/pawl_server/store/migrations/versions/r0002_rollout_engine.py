@@ -18,7 +18,8 @@ down_revision = "0001_baseline"
 def upgrade() -> None:
     """Turn version 2 into the tables of the rollout engine, with what it holds."""
     _take_over_fence()
-    _make_new()
+    _make_of_devices()
+    _make_told()
     _extend()
     _extend_group_members()
     _turn_rollouts()
@@ -43,7 +44,7 @@ def _take_over_fence() -> None:
     )
 
 
-def _make_new() -> None:
+def _make_of_devices() -> None:
     op.create_table(
         "device_tags",
         sa.Column("device", sa.String, sa.ForeignKey("devices.id"), primary_key=True),
@@ -71,6 +72,9 @@ def _make_new() -> None:
         sa.Index("history_by_device", "device", "id"),
         sqlite_autoincrement=True,
     )
+
+
+def _make_told() -> None:
     op.create_table(
         "events",
         sa.Column("id", sa.Integer, primary_key=True),
