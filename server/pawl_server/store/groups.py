@@ -59,7 +59,7 @@ class GroupRows:
         self._connection = connection
         self._inventory = inventory
 
-    async def matching(self, names: Sequence[str], now_s: int) -> Select[tuple[str, str]]:
+    async def matching(self, names: Sequence[str], now_s: int) -> Select[str, str]:
         """Return the query for (group, device) of the devices that these groups have now; a group that isn't, has none."""
         # No part has what another one has: so the database needn't keep and compare them all.
         parts = [_named(names)]
@@ -143,12 +143,12 @@ class GroupRows:
                 return str(row.name)
         return None
 
-    async def _groups(self, query: Select[tuple[str, str | None]]) -> list[Group]:
+    async def _groups(self, query: Select[str, str | None]) -> list[Group]:
         found = await self._connection.execute(query.order_by(_GROUP.name))
         return [Group(name=row.name, filter=row.filter) for row in found]
 
 
-def _named(names: Sequence[str]) -> Select[tuple[str, str]]:
+def _named(names: Sequence[str]) -> Select[str, str]:
     """Return the query for the devices that groups name: members where no filter says otherwise, and pinned ones."""
     is_member = and_(_MEMBER.kind == MemberKind.MEMBER.value, _GROUP.filter.is_(None))
     query = select(_MEMBER.group.label("group"), _MEMBER.device.label("device")).distinct()
