@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
-PHASES_MAX = 32
+PHASES_MAX = 64
 GROUPS_MAX = 64
 WINDOWS_MAX = 32
 TRIES_MAX = 10
