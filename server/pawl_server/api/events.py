@@ -5,7 +5,6 @@ from typing import Annotated, Any, Self
 
 from fastapi import APIRouter, Header, Query
 from pydantic import BaseModel, Field
-from pydantic.json_schema import SkipJsonSchema
 from starlette.requests import Request
 from starlette.responses import StreamingResponse
 
@@ -19,7 +18,6 @@ from pawl_server.store.events import StoredEvent
 router = APIRouter(prefix="/events", tags=["events"])
 
 _EVENTS = NumberCursor("events")
-EventId = Annotated[int, Field(ge=0, le=NUMBER_MAX)]
 
 
 class EventView(BaseModel):
@@ -76,13 +74,18 @@ async def stream_events(
     service: Service,
     request: Request,
     after: Annotated[
-        EventId | SkipJsonSchema[None],
-        Query(description="The id of the last event that was seen; 0 for all."),
+        int | None,
+        Query(ge=0, le=NUMBER_MAX, description="The id of the last event that was seen; 0 for all."),
     ] = None,
     rollout: RolloutName | None = None,
     last_event_id: Annotated[
-        EventId | SkipJsonSchema[None],
-        Header(alias="Last-Event-ID", description="As `after`; what browsers send, and stronger."),
+        int | None,
+        Header(
+            alias="Last-Event-ID",
+            ge=0,
+            le=NUMBER_MAX,
+            description="As `after`; what browsers send, and stronger.",
+        ),
     ] = None,
 ) -> StreamingResponse:
     """Stream events as server-sent events, from now on or after one that was seen.
