@@ -19,7 +19,7 @@ _FOLDER = Path(os.environ["PAWL_TEST_FOLDER"])
 _RELEASE = (_FOLDER / "release.txt").read_text()
 _FILES = {
     "/v1/releases": (_FOLDER / "release").read_bytes(),
-    "/v1/anchors": (_FOLDER / "anchor").read_bytes(),
+    "/v1/anchors": (_FOLDER / "next-anchor").read_bytes(),
 }
 _FILTERS = (
     "late",
