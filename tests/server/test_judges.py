@@ -69,7 +69,7 @@ def test_a_disagreement_is_told_as_a_problem_of_its_own(fleet):
     make_differ(fleet.judges)
     with pytest.raises(DisagreementError) as caught:
         fleet.repository.add(make_release(fleet.keys))
-    response = problems._answer(None, caught.value)
+    response = asyncio.run(problems._answer(None, caught.value))
     problem = json.loads(response.body)
     assert (problem["status"], problem["title"]) == (422, "judges disagree")
     assert "second reader: refused" in problem["detail"]

@@ -21,6 +21,7 @@ ANSWER_TIMEOUT_S = 60.0
 STREAM_TIMEOUT_S = 60.0
 _UNAUTHORISED = 401
 _DATA = "data: "
+_PAGE_ITEMS = 1000
 
 
 class FleetClient:
@@ -47,6 +48,16 @@ class FleetClient:
     def get(self, path: str, **query: str | int) -> Any:
         """Return what the server says at a path."""
         return self._ask("GET", path, params=query)
+
+    def items(self, path: str, name: str) -> list[Any]:
+        """Return everything that a list has, page by page."""
+        found: list[Any] = []
+        after: str | None = ""
+        while after is not None:
+            page = self.get(path, after=after, limit=_PAGE_ITEMS)
+            found += page[name]
+            after = page["next"]
+        return found
 
     def put(self, path: str, body: object) -> Any:
         """Replace what is at a path."""

@@ -10,7 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from pawl_tools.errors import ToolError
 
-_PROGRESS = ("waiting", "open", "held", "succeeded", "failed", "displaced")
+_GOES_ON = ("awaiting-approval", "running", "rolling-back")
 
 
 class _View(Protocol):
@@ -23,7 +23,7 @@ def watch(changes: Iterable[dict[str, Any]], *, as_json: bool) -> bool:
     with _view(as_json=as_json) as view:
         for rollout in changes:
             view.show(rollout)
-            if rollout["state"] != "running":
+            if rollout["state"] not in _GOES_ON:
                 break
         else:
             raise ToolError("the server ended the stream before the rollout: watch it again")
@@ -51,8 +51,8 @@ class _JsonLines:
 
 class _Lines:
     def show(self, rollout: dict[str, Any]) -> None:
-        groups = "; ".join(f"{group['name']}: {_told(group)}" for group in rollout["groups"])
-        print(f"{rollout['name']} {rollout['state']}: {groups}", flush=True)
+        phases = "; ".join(f"{phase['title']}: {_told(phase)}" for phase in rollout["phases"])
+        print(f"{rollout['name']} {rollout['state']}: {phases}", flush=True)
 
 
 class _Bars:
@@ -61,15 +61,18 @@ class _Bars:
         self._tasks: dict[str, Any] = {}
 
     def show(self, rollout: dict[str, Any]) -> None:
-        for group in rollout["groups"]:
-            name = group["name"]
-            if name not in self._tasks:
-                self._tasks[name] = self._progress.add_task(name, total=sum(group[one] for one in _PROGRESS))
+        for phase in rollout["phases"]:
+            title, devices = phase["title"], phase["devices"]
+            if title not in self._tasks:
+                self._tasks[title] = self._progress.add_task(title)
             self._progress.update(
-                self._tasks[name], completed=group["succeeded"], description=f"{name}: {_told(group)}"
+                self._tasks[title],
+                total=sum(devices.values()),
+                completed=devices["succeeded"],
+                description=f"{title}: {_told(phase)}",
             )
 
 
-def _told(group: dict[str, Any]) -> str:
+def _told(phase: dict[str, Any]) -> str:
     """Return how many devices are how far, without those that are nowhere."""
-    return ", ".join(f"{group[one]} {one}" for one in _PROGRESS if group[one])
+    return ", ".join(f"{count} {progress}" for progress, count in phase["devices"].items() if count)

@@ -9,8 +9,6 @@ from pawl_tools.cli import api, files
 from pawl_tools.cli.api import Json
 from pawl_tools.errors import ToolError
 
-_PAGE_DEVICES = 1000
-
 
 def add_to(devices: typer.Typer, releases: typer.Typer) -> None:
     """Put the commands beside those that need no server."""
@@ -23,13 +21,8 @@ def add_to(devices: typer.Typer, releases: typer.Typer) -> None:
 
 def list_devices(*, json: Json = False) -> None:
     """List the devices of the fleet."""
-    found: list[dict[str, Any]] = []
     with api.connect() as fleet:
-        after: str | None = ""
-        while after is not None:
-            page = fleet.get("/devices", after=after, limit=_PAGE_DEVICES)
-            found += page["devices"]
-            after = page["next"]
+        found = fleet.items("/devices", "devices")
     if json:
         api.print_json(found)
         return
@@ -64,10 +57,13 @@ def show_device(
     assignment = facts.pop("assignment") or {}
     refusals, reports, claims = facts.pop("refusals"), facts.pop("reports"), facts.pop("claims")
     flag, log = facts.pop("flagged"), facts.pop("log")
+    tags, attention = facts.pop("tags"), facts.pop("attention")
     for name in ("last_seen_s", "fresh_at_s"):
         facts[name] = api.time_text(facts[name])
     lines = {name.removesuffix("_s").replace("_", " "): value for name, value in facts.items()}
     lines |= {f"assigned {name}": value for name, value in assignment.items()}
+    lines |= {f"tag {name}": value for name, value in tags.items()}
+    lines |= {f"attention {one['cause']}": _note_line(one) for one in attention}
     if flag is not None:
         lines["flagged"] = f"{flag['reason']}, {api.time_text(flag['at_s'])}"
     lines |= {f"refused {one['where']} {one['reason']}": f"{one['count']} times" for one in refusals}
@@ -80,6 +76,10 @@ def show_device(
 def _report_line(report: dict[str, Any]) -> str:
     of = f" of {_short(report['release'])}" if report["release"] else ""
     return f"{report['event']}{of}: {report['reason']}, {api.time_text(report['received_at_s'])}"
+
+
+def _note_line(note: dict[str, Any]) -> str:
+    return f"{note['reason']}, since {api.time_text(note['since_s'])}"
 
 
 def _log_line(entry: dict[str, Any]) -> str:
@@ -147,7 +147,7 @@ def import_release(
 def list_releases(*, json: Json = False) -> None:
     """List the imported releases, the newest first."""
     with api.connect() as fleet:
-        found = fleet.get("/releases")["releases"]
+        found = fleet.items("/releases", "releases")
     if json:
         api.print_json(found)
         return

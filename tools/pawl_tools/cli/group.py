@@ -28,14 +28,16 @@ def set_group(
     if json:
         api.print_json(group)
         return
-    print(f"{group['name']}: {len(group['devices'])} devices")
+    print(f"{group['name']}: {group['count']} devices")
 
 
 @app.command("list")
 def list_groups(*, json: Json = False) -> None:
     """List the groups and their devices."""
     with api.connect() as fleet:
-        found = fleet.get("/groups")["groups"]
+        found = fleet.items("/groups", "groups")
+        for group in found:
+            group["devices"] = fleet.items(f"{api.path('groups', group['name'])}/devices", "devices")
     if json:
         api.print_json(found)
         return

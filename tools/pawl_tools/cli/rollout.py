@@ -27,7 +27,8 @@ def create(
 ) -> None:
     """Begin a rollout: a group starts when every device of the one before it has succeeded."""
     with api.connect() as fleet:
-        created = fleet.post("/rollouts", {"release": release, "groups": group, "name": name})
+        plan = {"release": release, "groups": group, "name": name}
+        created = fleet.post("/rollouts", plan)
     _show(created, as_json=json)
 
 
@@ -35,7 +36,7 @@ def create(
 def list_rollouts(*, json: Json = False) -> None:
     """List the rollouts, the oldest first."""
     with api.connect() as fleet:
-        found = fleet.get("/rollouts")["rollouts"]
+        found = fleet.items("/rollouts", "rollouts")
     if json:
         api.print_json(found)
         return
@@ -44,14 +45,14 @@ def list_rollouts(*, json: Json = False) -> None:
 
 
 def _state(rollout: dict[str, Any]) -> list[str]:
-    counts = [_counts(group) for group in rollout["groups"]]
+    counts = [_counts(phase) for phase in rollout["phases"]]
     succeeded, total = (sum(column) for column in zip(*counts, strict=True))
     return [rollout["state"], f"{succeeded}/{total}", rollout["reason"]]
 
 
-def _counts(group: dict[str, Any]) -> tuple[int, int]:
-    """Return how many devices of a group succeeded, and how many it has."""
-    return group["succeeded"], sum(value for value in group.values() if isinstance(value, int))
+def _counts(phase: dict[str, Any]) -> tuple[int, int]:
+    """Return how many devices of a phase succeeded, and how many it has."""
+    return phase["devices"]["succeeded"], sum(phase["devices"].values())
 
 
 @app.command()
@@ -59,12 +60,17 @@ def show(rollout: _Rollout, *, json: Json = False) -> None:
     """Show a rollout and all of its devices."""
     with api.connect() as fleet:
         details = fleet.get(api.path("rollouts", rollout))
+        details["devices"] = fleet.items(f"{api.path('rollouts', rollout)}/devices", "devices")
     if json:
         api.print_json(details)
         return
     _show(details, as_json=False)
-    columns = ("device", "group", "progress", "reason")
-    api.print_table(columns, [[one[column] for column in columns] for one in details["devices"]])
+    columns = ("device", "phase", "progress", "reason")
+    titles = [phase["title"] for phase in details["phases"]]
+    rows = [
+        [one["device"], titles[one["phase"]], one["progress"], one["reason"]] for one in details["devices"]
+    ]
+    api.print_table(columns, rows)
 
 
 @app.command()
@@ -99,7 +105,7 @@ def cancel(rollout: _Rollout, *, json: Json = False) -> None:
 
 def _command(rollout: str, name: str, *, as_json: bool) -> None:
     with api.connect() as fleet:
-        after = fleet.post(f"{api.path('rollouts', rollout)}/{name}")
+        after = fleet.post(f"{api.path('rollouts', rollout)}/commands", {"command": name})
     _show(after, as_json=as_json)
 
 
@@ -109,6 +115,6 @@ def _show(rollout: dict[str, Any], *, as_json: bool) -> None:
         return
     reason = f" ({rollout['reason']})" if rollout["reason"] else ""
     print(f"{rollout['name']}: {rollout['state']}{reason}, release {rollout['release'][:8]}")
-    for group in rollout["groups"]:
-        succeeded, total = _counts(group)
-        print(f"  {group['name']}: {succeeded} of {total} succeeded")
+    for phase in rollout["phases"]:
+        succeeded, total = _counts(phase)
+        print(f"  {phase['title']}: {succeeded} of {total} succeeded")

@@ -113,6 +113,7 @@ def _extend() -> None:
     # Not known here: importing such a release again says it.
     op.add_column("releases", sa.Column("is_recovery", sa.Boolean, nullable=False, server_default=sa.false()))
     op.add_column("groups", sa.Column("filter", sa.String))
+    op.create_index("assignments_by_release", "assignments", ["release", "state"])
     _extend_reports()
 
 
