@@ -27,21 +27,18 @@ OFFERS_PER_S = 50
 class Harness:
     """A fleet of five and its rollouts; `now_s` is the time."""
 
-    def __init__(self, folder, offers_per_s=OFFERS_PER_S):
-        self.fleet = make_fleet(folder)
-        self.store = self.fleet.store
-        self.events = self.fleet.told
+    def __init__(self, fleet, releases, *, offers_per_s=OFFERS_PER_S):
+        self.fleet = fleet
+        self.store = fleet.store
+        self.events = fleet.told
         self.now_s = NOW_S
         self.published = []
         self.boots = dict.fromkeys(BY_NAME, 1)
         self.offers_per_s = offers_per_s
-        self.release = self.fleet.repository.add(make_release(self.fleet.keys))
-        self.recovery = replace(
-            self.fleet.repository.add(make_release(self.fleet.keys, sequence=3)), is_recovery=True
-        )
-        self.ingest = Ingest(self.store, self.fleet.desk, self.clock)
+        self.release, self.recovery = releases
+        self.ingest = Ingest(self.store, fleet.desk, self.clock)
         self.groups = Groups(self.store, self.clock)
-        self.rollouts = Rollouts(self.store, self.fleet.repository, self.clock)
+        self.rollouts = Rollouts(self.store, fleet.repository, self.clock)
         self.start_again()
 
     def clock(self):
@@ -93,13 +90,13 @@ class Harness:
         await self.hello(name)
 
     async def succeed(self, name, release=None):
-        """Report a release as installed; by default the rollout's."""
-        await self.report(name, codes.EVENT_INSTALLED, digest=(release or self.release).digest)
+        """Report a release, by its digest, as installed; by default the rollout's."""
+        await self.report(name, codes.EVENT_INSTALLED, digest=release or self.release.digest)
 
     async def fail(self, name, reason=codes.REASON_TRIALS, release=None):
         """Report a revert, or another failure after a reset."""
         event = codes.EVENT_REVERTED if reason == codes.REASON_TRIALS else codes.EVENT_FAILED
-        await self.report(name, event, subject=(release or self.release).digest, reason=reason)
+        await self.report(name, event, subject=release or self.release.digest, reason=reason)
 
     async def started(self, name):
         """Report a start: signed, and it settles nothing."""
@@ -152,11 +149,19 @@ def everybody(**changes):
     return Phase(kind=PhaseKind.PERCENT, size=100, **changes)
 
 
+def make_releases(fleet):
+    """Return the release that is rolled out, and the one that devices go back to."""
+    release = fleet.repository.add(make_release(fleet.keys))
+    recovery = fleet.repository.add(make_release(fleet.keys, sequence=3))
+    return release, replace(recovery, is_recovery=True)
+
+
 def run(folder, scenario, **changes):
     """Run a scenario with a fleet whose store is open."""
 
     async def main():
-        harness = Harness(folder, **changes)
+        fleet = make_fleet(folder)
+        harness = Harness(fleet, make_releases(fleet), **changes)
         async with open_store(harness.store):
             await harness.prepare()
             return await scenario(harness)
