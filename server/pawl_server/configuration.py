@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pawl_server.mqtt.broker_config import AnchorListener, BrokerSettings, ListenerTls
-from pawl_server.settings import LATE_AFTER_S, ApiSettings, ProgramSettings, ServerSettings
+from pawl_server.settings import LATE_AFTER_S, LEASE_TERM_S, ApiSettings, ProgramSettings, ServerSettings
 
 FILE_NAME = "server.toml"
 FILE_MAX_BYTES = 64 * 1024
@@ -115,6 +115,7 @@ def _server(top: _Table, broker: _Table) -> ServerSettings:
         anchor=top.path("trust"),
         next_director_key=top.path("next_director_key") if "next_director_key" in top else None,
         late_after_s=_positive(top, "late_after_s") if "late_after_s" in top else LATE_AFTER_S,
+        lease_term_s=_positive(top, "lease_term_s") if "lease_term_s" in top else LEASE_TERM_S,
     )
 
 

@@ -16,6 +16,7 @@ from pawl_server.store.anchors import AnchorRows
 from pawl_server.store.events import EventRows
 from pawl_server.store.fence import FencedError
 from pawl_server.store.groups import GroupRows
+from pawl_server.store.leases import LeaseRows
 from pawl_server.store.reports import ReportRows
 from pawl_server.store.rollouts import RolloutRows
 from pawl_server.store.tokens import TokenRows
@@ -48,6 +49,7 @@ class Transaction:
         self.groups = GroupRows(connection)
         self.rollouts = RolloutRows(connection)
         self.tokens = TokenRows(connection)
+        self.leases = LeaseRows(connection)
 
     def tell(self, *events: Event) -> None:
         """Say what happened: it is kept with this transaction, and told to those who watch when that is committed."""
