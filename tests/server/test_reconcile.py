@@ -17,7 +17,7 @@ from pawl_server.domain.changes import Changes
 from pawl_server.domain.fleet import Device
 from pawl_server.domain.rollout import Progress, RolloutEvent, RolloutState, RolloutStateError
 from pawl_server.errors import InvalidError, UnknownError
-from pawl_server.events import PhaseAsked, OfferMade, RolloutChanged
+from pawl_server.events import OfferMade, PhaseAsked, RolloutChanged
 from pawl_server.ingest import Ingest
 from pawl_server.mqtt.inbox import Message
 from pawl_server.publishing import Publisher
