@@ -289,12 +289,13 @@ def test_a_work_that_fails_begins_again_and_one_that_can_not_begin_is_said_at_st
     """The lease is kept meanwhile; the first fault of a start is raised."""
 
     async def scenario():
-        tries = []
+        tries, again = [], asyncio.Event()
 
         async def fails_once(begun):
             tries.append(1)
             if len(tries) == 1:
                 raise OSError("no way to the broker")
+            again.set()
             await _idle(begun)
 
         store = Store(tmp_path / "pawl.sqlite", clock=lambda: NOW_S)
@@ -305,8 +306,7 @@ def test_a_work_that_fails_begins_again_and_one_that_can_not_begin_is_said_at_st
         with pytest.raises(OSError, match="no way"):
             await leasing.start()
         async with asyncio.timeout(10):
-            while len(tries) < 2:
-                await asyncio.sleep(0.05)
+            await again.wait()
         assert leasing.held[INGEST[2]].number == 1
         await leasing.stop()
         await store.close()

@@ -24,7 +24,8 @@ async def main(text):
     fields = {name: Path(value) if name in _PATHS else value for name, value in json.loads(text).items()}
     server = FleetServer(ServerSettings(**fields))
     await server.start()
-    print("begun", flush=True)
+    sys.stdout.write("begun\n")
+    sys.stdout.flush()
     await asyncio.Event().wait()
 
 

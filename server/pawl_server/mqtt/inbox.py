@@ -48,6 +48,7 @@ class Inbox:
     def __init__(self, handler: Handler, acknowledge: Callable[[Received], None], *, capacity: int) -> None:
         self.dropped = 0
         self.failures = 0
+        self.taken = 0
         self._handler = handler
         self._acknowledge = acknowledge
         self._waiting_max = 2 * capacity
@@ -92,6 +93,7 @@ class Inbox:
                 return
             batch = self._take()
             self._in_hand = len(batch)
+            self.taken += len(batch)
             if await self._handle([received.message for received in batch]):
                 for received in batch:
                     self._acknowledge(received)
