@@ -67,19 +67,23 @@ class Anchors:
         self._repository.follow(self._chain.files[-1])
         self._store.before_writing(self.follow)
 
-    async def refresh(self) -> bool:
-        """Go by what another process imported, if anything; return whether there was something."""
+    async def refresh(self) -> None:
+        """Go by what another process imported, if anything."""
         async with self._store.reading() as transaction:
-            return await self.follow(transaction)
+            await self.follow(transaction)
 
     async def watch(self, on_news: Callable[[], None]) -> None:
-        """Look for anchors that another process imported, until cancelled."""
+        """Look for anchors that another process imported, until cancelled; the first look is news in any case."""
+        told = 0
         while True:
-            await asyncio.sleep(POLL_S)
-            if await self.refresh():
+            await self.refresh()
+            # Any transaction may have seen them first.
+            if told != self._chain.newest.version:
+                told = self._chain.newest.version
                 on_news()
+            await asyncio.sleep(POLL_S)
 
-    async def follow(self, transaction: Transaction) -> bool:
+    async def follow(self, transaction: Transaction) -> None:
         """Go by the newest anchor that this transaction sees, so that what it offers names that one.
 
         Asked at the beginning of every transaction that writes: anchors are imported by one process, and offers are made by
@@ -88,12 +92,11 @@ class Anchors:
         async with self._following:
             known = self._chain.newest.version
             if await transaction.anchors.newest_version() in {None, known}:
-                return False
+                return
             for anchor in await transaction.anchors.all():
                 if anchor.version > self._chain.newest.version:
                     self._chain.read_again(anchor.file)
             self._repository.follow(self._chain.files[-1])
-        return bool(self._chain.newest.version > known)
 
     async def all(self) -> list[StoredAnchor]:
         """Return the chain, the oldest first."""

@@ -62,7 +62,7 @@ class Store:
         self._told = told
         self._clock = clock
         self._fence = Fence(worker)
-        self._before_writing: Callable[[Transaction], Awaitable[object]] = _nothing
+        self._before_writing: Callable[[Transaction], Awaitable[None]] = _nothing
         # SQLite lets writers of one process wait by asking again; in turn they wait here.
         self._writer = asyncio.Lock()
         self._path = path
@@ -95,7 +95,7 @@ class Store:
         async with self._connect(is_writing=False) as connection:
             yield Transaction(connection, may_offer=False)
 
-    def before_writing(self, follow: Callable[[Transaction], Awaitable[object]]) -> None:
+    def before_writing(self, follow: Callable[[Transaction], Awaitable[None]]) -> None:
         """Call this at the beginning of every transaction that writes: what other processes wrote may matter to it."""
         self._before_writing = follow
 
