@@ -23,6 +23,8 @@ from pawl_server.store import Store, Transaction
 from pawl_server.store.anchors import StoredAnchor
 from pawl_server.trust_chain import TrustChain
 
+POLL_S = 1.0
+
 
 class Anchors:
     """Keeps chain and database together; what judges releases follows the newest anchor."""
@@ -41,6 +43,7 @@ class Anchors:
         self._desk = desk
         self._clock = clock
         self._importing = asyncio.Lock()
+        self._following = asyncio.Lock()
 
     async def open(self) -> None:
         """Read the chain, every step judged again; the configured anchor begins it.
@@ -62,6 +65,38 @@ class Anchors:
             self._chain.read_again(anchor.file)
         self._chain.signer  # noqa: B018  # says now if there is no key
         self._repository.follow(self._chain.files[-1])
+        self._store.before_writing(self.follow)
+
+    async def refresh(self) -> None:
+        """Go by what another process imported, if anything."""
+        async with self._store.reading() as transaction:
+            await self.follow(transaction)
+
+    async def watch(self, on_news: Callable[[], None]) -> None:
+        """Look for anchors that another process imported, until cancelled; the first look is news in any case."""
+        told = 0
+        while True:
+            await self.refresh()
+            # Any transaction may have seen them first.
+            if told != self._chain.newest.version:
+                told = self._chain.newest.version
+                on_news()
+            await asyncio.sleep(POLL_S)
+
+    async def follow(self, transaction: Transaction) -> None:
+        """Go by the newest anchor that this transaction sees, so that what it offers names that one.
+
+        Asked at the beginning of every transaction that writes: anchors are imported by one process, and offers are made by
+        all.
+        """
+        async with self._following:
+            known = self._chain.newest.version
+            if await transaction.anchors.newest_version() in {None, known}:
+                return
+            for anchor in await transaction.anchors.all():
+                if anchor.version > self._chain.newest.version:
+                    self._chain.read_again(anchor.file)
+            self._repository.follow(self._chain.files[-1])
 
     async def all(self) -> list[StoredAnchor]:
         """Return the chain, the oldest first."""
@@ -82,8 +117,8 @@ class Anchors:
             await self._judge_open_releases(file, reasons)
             while not await self._write(anchor, file, reasons):
                 await self._judge_open_releases(file, reasons)
-            self._chain.follow(anchor, file)
-            self._repository.follow(self._chain.files[-1])
+            # Some transaction may have seen it already.
+            await self.refresh()
 
     async def _judge_open_releases(self, file: bytes, reasons: dict[bytes, int]) -> None:
         """Add what the anchor says of each release that devices are asked to install; 0 is that it may be."""

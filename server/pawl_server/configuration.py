@@ -13,7 +13,14 @@ from typing import Any
 
 from pawl_server.domain.registration import Registration
 from pawl_server.mqtt.broker_config import AnchorListener, BrokerSettings, ListenerTls
-from pawl_server.settings import LATE_AFTER_S, ApiSettings, ProgramSettings, RetentionSettings, ServerSettings
+from pawl_server.settings import (
+    LATE_AFTER_S,
+    LEASE_TERM_S,
+    ApiSettings,
+    ProgramSettings,
+    RetentionSettings,
+    ServerSettings,
+)
 
 FILE_NAME = "server.toml"
 FILE_MAX_BYTES = 64 * 1024
@@ -119,6 +126,7 @@ def _server(top: _Table, broker: _Table) -> ServerSettings:
         late_after_s=_positive(top, "late_after_s") if "late_after_s" in top else LATE_AFTER_S,
         retention=_retention(top.table("retention")) if "retention" in top else RetentionSettings(),
         registration=_registration(top) if "registration" in top else Registration.PRE_REGISTERED,
+        lease_term_s=_positive(top, "lease_term_s") if "lease_term_s" in top else LEASE_TERM_S,
     )
 
 

@@ -16,7 +16,6 @@ from pawl.ports.host.verifier import verify
 from pawl_server.domain.fleet import DEVICE_ID, Enrolment, Ratchet, ReportNumber
 from pawl_server.domain.outcomes import SignedReport, Subject
 
-UP_TOPICS = "pawl/d/+/+/up/#"
 NOBODY = ""
 AGENT_MAX = 64
 

@@ -6,12 +6,15 @@ At least once: a kill between acknowledgement and mark sends a message twice, wh
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 from pawl_server.domain.changes import Outgoing
 from pawl_server.events import OfferSent
 from pawl_server.store import Queued, Store
 
 _log = logging.getLogger(__name__)
+
+POLL_S = 1.0
 
 Publish = Callable[[Outgoing], Awaitable[None]]
 
@@ -28,12 +31,14 @@ class OutboxSender:
         publish: Publish,
         *,
         retry_s: float,
+        poll_s: float = POLL_S,
         prepare: Callable[[], Awaitable[None]],
     ) -> None:
         self._prepare = prepare
         self._store = store
         self._publish = publish
         self._retry_s = retry_s
+        self._poll_s = poll_s
         self._has_unsent = asyncio.Event()
         self._has_unsent.set()  # what the last run left
 
@@ -44,7 +49,8 @@ class OutboxSender:
     async def run(self) -> None:
         """Send until cancelled."""
         while True:
-            await self._has_unsent.wait()
+            with suppress(TimeoutError):  # what another process put there is found by looking
+                await asyncio.wait_for(self._has_unsent.wait(), self._poll_s)
             self._has_unsent.clear()
             try:
                 await self._send_all()

@@ -1,6 +1,7 @@
 """The server as a program: broker, link, rollouts and HTTP interface in one process, until it is told to stop.
 
     asyncio.run(run(settings, print))
+    asyncio.run(run_worker(settings, "w2", print))   # a second process, which takes a share of the works
 
 Killed at any point, it goes on where it was when it is started again.
 """
@@ -13,6 +14,7 @@ import socket
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import replace
 
 import uvicorn
 from sqlalchemy.exc import SQLAlchemyError
@@ -26,7 +28,7 @@ from pawl_server.mqtt.link import LinkError
 from pawl_server.service import REPLACED, FleetServer
 from pawl_server.settings import ApiSettings, ProgramSettings
 from pawl_server.signing import DirectorKeyError
-from pawl_server.store import FencedError, SchemaError
+from pawl_server.store import MAIN_WORKER, FencedError, SchemaError
 
 LOCK_NAME = "lock"
 BROKER_LOOK_S = 1.0
@@ -57,13 +59,10 @@ _FAULTS = (
 
 async def run(settings: ProgramSettings, say: Say) -> None:
     """Serve until SIGINT or SIGTERM; ProgramError if something that is needed is missing or taken."""
-    stopping = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stopping.set)
+    stopping = _signalled()
     try:
         async with AsyncExitStack() as stack:
-            stack.enter_context(_only_one(settings))
+            stack.enter_context(_only_one(settings, LOCK_NAME))
             service = FleetServer(settings.server)  # first, as it looks at every file it will need
             listener = stack.enter_context(_listener(settings.api))
             if settings.broker is not None:
@@ -76,6 +75,35 @@ async def run(settings: ProgramSettings, say: Say) -> None:
             say("stopping")
     except _FAULTS as error:
         raise ProgramError(" ".join(str(error).split())) from error
+
+
+async def run_worker(settings: ProgramSettings, name: str, say: Say) -> None:
+    """Take a share of the works over the same folder, and all of them if the others die; no broker and no API.
+
+    ProgramError if a worker of this name runs, or something that is needed is missing.
+    """
+    if name == MAIN_WORKER:
+        raise ProgramError(f"{MAIN_WORKER} is the worker of `pawl server run`: choose another name")
+    stopping = _signalled()
+    try:
+        server = replace(settings.server, worker=name)
+        async with AsyncExitStack() as stack:
+            stack.enter_context(_only_one(settings, f"{LOCK_NAME}-{name}"))
+            service = FleetServer(server)
+            await stack.enter_async_context(_started(service))
+            say(f"worker {name}: takes its share of {server.folder}")
+            await _stopped_or_replaced(stopping, service)
+            say("stopping")
+    except (*_FAULTS, ValueError) as error:
+        raise ProgramError(" ".join(str(error).split())) from error
+
+
+def _signalled() -> asyncio.Event:
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stopping.set)
+    return stopping
 
 
 async def _stopped_or_replaced(stopping: asyncio.Event, service: FleetServer) -> None:
@@ -97,16 +125,17 @@ def _addresses(settings: ProgramSettings) -> Iterator[str]:
 
 
 @contextmanager
-def _only_one(settings: ProgramSettings) -> Iterator[None]:
-    """Keep a second server out of the folder: it would take this one's broker for a left-over."""
+def _only_one(settings: ProgramSettings, lock_name: str) -> Iterator[None]:
+    """Keep a second process of this name out of the folder: a server would take this one's broker for a left-over."""
     settings.server.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    descriptor = os.open(settings.server.folder / LOCK_NAME, os.O_RDWR | os.O_CREAT, 0o600)
+    descriptor = os.open(settings.server.folder / lock_name, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise ProgramError(
-                f"a server runs in {settings.server.folder} already: stop that one first"
+                f"a {'server' if lock_name == LOCK_NAME else 'worker of this name'} runs in "
+                f"{settings.server.folder} already: stop that one first"
             ) from None
         yield
     finally:

@@ -22,15 +22,17 @@ from pawl_server.carrying import Carrier
 from pawl_server.domain import director
 from pawl_server.domain.changes import Changes, Outgoing
 from pawl_server.domain.fleet import Assignment, Device, Enrolment
+from pawl_server.domain.leases import ENGINE, FORMER_SESSION, INGEST, OUTBOX, Lease, Terms
 from pawl_server.errors import UnknownError
 from pawl_server.events import AssignmentSettled, Event, JudgesDisagreed, OfferMade, RolloutChanged
 from pawl_server.failing import FailureWatch
 from pawl_server.freshness import FreshnessWatch
 from pawl_server.groups import Groups
-from pawl_server.inbound import UP_TOPICS
 from pawl_server.ingest import Ingest
+from pawl_server.ingest_slices import IngestSlices
 from pawl_server.inventory import Inventory
 from pawl_server.judges import DisagreementError, Judges
+from pawl_server.leasing import Begun, Leasing, Work
 from pawl_server.mqtt.inbox import Message
 from pawl_server.mqtt.link import LinkSettings, MqttLink
 from pawl_server.offering import OfferDesk
@@ -66,7 +68,7 @@ class FleetServer:
         settings.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.settings = settings
         self._watchers = Watchers(queue_max=settings.watcher_queue_max)
-        self.store = Store(settings.database, self._told, clock)
+        self.store = Store(settings.database, self._told, clock, settings.worker)
         self._clock = clock
         self._desk = OfferDesk(authority=self._chain)
         self._repository = Repository(
@@ -94,17 +96,36 @@ class FleetServer:
         self.rollouts = Rollouts(self.store, self._publisher.open, clock)
         self._anchor_publisher = AnchorPublisher(self._chain, self._publish, retry_s=settings.outbox_retry_s)
         self._link = MqttLink(_link_settings(settings), self._on_messages, self._on_reconnected)
+        self._leasing = Leasing(
+            self.store, settings.worker, self._works(), clock, terms=Terms(term_s=settings.lease_term_s)
+        )
         self._outbox = OutboxSender(
             self.store,
             self._publish,
             retry_s=settings.outbox_retry_s,
-            prepare=self._anchor_publisher.ensure,
+            prepare=self._ensure_anchors,
         )
         self._tasks: list[asyncio.Task[None]] = []
         self._replacement: asyncio.Task[None] | None = None
 
+    @property
+    def held(self) -> dict[str, Lease]:
+        """Return what this worker does, by work."""
+        return self._leasing.held
+
+    def _works(self) -> dict[str, Work]:
+        """Return everything that one of the workers over this database does; docs/architecture.md, Server."""
+        link = replace(_link_settings(self.settings), receive_max=self.settings.slice_receive_max)
+        slices = IngestSlices(link, self._on_messages, self._has_devices)
+        return {
+            ENGINE: self._run_engine,
+            OUTBOX: self._run_outbox,
+            FORMER_SESSION: slices.drain_former,
+            **{work: slices.work(number) for number, work in enumerate(INGEST)},
+        }
+
     async def open(self) -> None:
-        """Open the store as the one process that writes it, and read the chain of anchors; no broker is needed.
+        """Open the store as the newest process of this worker's name, and read the chain of anchors; no broker is needed.
 
         Raises:
             SchemaError, ConfigurationError, TrustError, DirectorKeyError: what is stored and what is configured don't fit.
@@ -118,27 +139,20 @@ class FleetServer:
             raise
 
     async def start(self) -> None:
-        """Open, connect, send what was left unsent, and go on with the rollouts."""
+        """Open, connect, and do what no other worker does: return when that has begun."""
         await self.open()
         try:
-            # The broker may be another one than before, or have forgotten what it had.
-            await self._publisher.forget()
-            await self._link.start([UP_TOPICS])
+            await self._link.start()
+            await self._leasing.start()
         except BaseException:
+            await self._end_work()
             await self.store.close()
             raise
-        works = (
-            self._anchor_publisher.run(),
-            self._outbox.run(),
-            self._reconciler.run(),
-            self._watch(),
-            self._retention.run(),
-        )
-        self._tasks = [asyncio.create_task(work) for work in works]
+        self._tasks = [asyncio.create_task(work) for work in (self._leasing.run(), self._sweep())]
         self._replacement = asyncio.create_task(self._end_when_replaced())
 
     async def stop(self) -> None:
-        """Finish the batch at hand, disconnect, close the store; what is unsent stays in the outbox."""
+        """Finish the batches at hand, give the leases back, disconnect, close the store; what is unsent stays in the outbox."""
         if self._replacement is not None:
             self._replacement.cancel()
             await asyncio.gather(self._replacement, return_exceptions=True)
@@ -150,6 +164,7 @@ class FleetServer:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._leasing.stop()
         await self._link.stop()
 
     async def _end_when_replaced(self) -> None:
@@ -273,14 +288,44 @@ class FleetServer:
         self._anchor_publisher.on_reconnected()
         self._reconciler.on_reconnected()
 
+    async def _has_devices(self) -> bool:
+        async with self.store.reading() as transaction:
+            return bool(await transaction.page_of_devices("", 1))
+
+    async def _run_engine(self, begun: Begun) -> None:
+        # The broker may be another one than before, or have forgotten what it had.
+        await self._publisher.forget()
+        begun()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._reconciler.run())
+            group.create_task(self._watch())
+            group.create_task(self._retention.run())
+
+    async def _run_outbox(self, begun: Begun) -> None:
+        begun()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._anchors.watch(self._anchor_publisher.wake))
+            group.create_task(self._anchor_publisher.run())
+            group.create_task(self._outbox.run())
+
+    async def _ensure_anchors(self) -> None:
+        """Return when the broker has every anchor that an offer may name: another process may have imported some."""
+        await self._anchors.refresh()
+        await self._anchor_publisher.ensure()
+
+    async def _sweep(self) -> None:
+        """Tell every minute what was refused again and again."""
+        while True:
+            await asyncio.sleep(self.settings.watch_pass_s)
+            self._refusal_log.sweep()
+
     async def _watch(self) -> None:
-        """Look every minute for devices that became late, and tell what was refused again and again."""
+        """Look every minute for devices that became late."""
         while True:
             try:
                 await self._freshness.look()
             except Exception:  # noqa: BLE001  # whatever it was, what devices proved is still in the database
                 _log.exception("late devices were not looked for; again in %g s", self.settings.watch_pass_s)
-            self._refusal_log.sweep()
             await asyncio.sleep(self.settings.watch_pass_s)
 
     async def _publish(self, message: Outgoing) -> None:
@@ -303,7 +348,7 @@ def _link_settings(settings: ServerSettings) -> LinkSettings:
     return LinkSettings(
         host=settings.broker_host,
         port=settings.broker_port,
-        client_id=settings.client_id,
+        client_id=f"_worker-{settings.worker}",
         authority=settings.tls_authority,
         certificate=settings.tls_certificate,
         key=settings.tls_key,

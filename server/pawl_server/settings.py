@@ -1,11 +1,13 @@
 """The settings of the fleet server and of the program around it, made where it starts and passed down."""
 
+import re
 from dataclasses import dataclass, field, fields
 from ipaddress import ip_address
 from pathlib import Path
 
 from pawl_server.domain.registration import Registration
 from pawl_server.mqtt.broker_config import BrokerSettings
+from pawl_server.store import MAIN_WORKER
 
 DATABASE_NAME = "pawl.sqlite"
 RELEASES_NAME = "releases"
@@ -13,6 +15,10 @@ CHECK_IN_PERIOD_S = 3600
 # A device that proved nothing for this long is shown as late.
 LATE_AFTER_S = 3 * CHECK_IN_PERIOD_S
 RETENTION_MAX = 2**31 - 1
+# How long the works of a worker that died wait for another one, at most.
+LEASE_TERM_S = 10
+LEASE_TERM_MIN_S = 3
+WORKER_NAME = re.compile("[a-z][a-z0-9-]{0,31}")
 DISAGREEMENTS_NAME = "disagreements"
 
 
@@ -66,7 +72,10 @@ class ServerSettings:
     next_director_key: Path | None = None
     late_after_s: int = LATE_AFTER_S
     registration: Registration = Registration.PRE_REGISTERED
-    client_id: str = "_ingest"
+    worker: str = MAIN_WORKER
+    lease_term_s: int = LEASE_TERM_S
+    # Of each ingest slice: so many messages at a time are with the server, unacknowledged.
+    slice_receive_max: int = 125
     bundle_max_bytes: int = 64 * 1024 * 1024
     publishing: PublishLimits = PublishLimits()
     start_timeout_s: float = 20.0
@@ -76,6 +85,15 @@ class ServerSettings:
     watch_pass_s: float = 60.0
     watcher_queue_max: int = 10_000
     retention: RetentionSettings = field(default_factory=RetentionSettings)
+
+    def __post_init__(self) -> None:
+        """Refuse a name that a file or a client id can't have, and a term that can't be kept."""
+        if not WORKER_NAME.fullmatch(self.worker):
+            raise ValueError(
+                f"a worker's name is a letter and then letters, digits and -, 32 at most, not {self.worker!r}"
+            )
+        if self.lease_term_s < LEASE_TERM_MIN_S:
+            raise ValueError(f"lease_term_s must be {LEASE_TERM_MIN_S} at least, not {self.lease_term_s}")
 
     @property
     def database(self) -> Path:

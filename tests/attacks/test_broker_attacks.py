@@ -13,9 +13,9 @@ from paho.mqtt.properties import Properties
 from typer.testing import CliRunner
 
 from pawl.identity import partition_of
+from pawl_server import ingest_slices
 from pawl_server.domain.fleet import DEVICE_ID
 from pawl_server.mqtt.broker_config import DEVICE_ACL
-from pawl_server.settings import ServerSettings
 from pawl_tools.cli import app
 from pawl_tools.errors import ToolError
 from pawl_tools.pki import issue
@@ -102,7 +102,7 @@ def server(bench, client_id=None, **rest):
     return Link(
         bench,
         "_server",
-        client_id=client_id or ServerSettings.__dataclass_fields__["client_id"].default,
+        client_id=client_id or ingest_slices.client_id(0),
         side="server",
         **rest,
     )
@@ -208,7 +208,7 @@ def test_t28_retained_messages_under_made_up_partitions(attack, bench):
         row.kept(DEVICE_ACL.count("pattern write"), 3 * 64, "at most 192 retained messages a device")
 
 
-@pytest.mark.parametrize("name", ["_server", "_ingest", "_worker", "_"])
+@pytest.mark.parametrize("name", ["_server", "_ingest", "_ingest-0", "_worker-main", "_"])
 def test_t28_a_fleet_certificate_in_the_servers_name(attack, bench, tmp_path, name):
     """Provisioning makes none. If the fleet's authority signs one all the same, its listener has no rights for it."""
     row = attack("T28", f"a device's certificate named {name}")

@@ -58,6 +58,13 @@ class DeviceLink:
         assert got == topic
         return payload
 
+    async def fetch_when_there(self, topic):
+        """Return the retained message of a topic, which somebody is about to publish."""
+        self.subscribe(topic)
+        while (got := await self.next())[0] != topic:
+            pass
+        return got[1]
+
 
 def server_settings(bench, fleet, **limits):
     """Return what a server over this broker and this fleet goes by."""

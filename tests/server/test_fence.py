@@ -25,13 +25,13 @@ def test_an_older_server_issues_nothing_once_a_newer_one_has_started(bench, flee
     """It was paused and wakes up: refused in its own transaction, it leaves the broker; numbers go on at the newer one."""
 
     async def scenario():
-        async with running(bench, fleet, client_id="_old") as old, connected(bench) as link:
+        async with running(bench, fleet) as old, connected(bench) as link:
             link.subscribe(BENCH.offer_topic)
             await link.publish(BENCH.topic("hello"), BENCH.hello(b"n" * 16))
             offers = [fleet.opened_offer((await link.next())[1])]
             digest = await old.import_release(make_release(fleet.keys))
             await old.publish_release(digest)
-            async with running(bench, fleet, client_id="_new") as new:
+            async with running(bench, fleet) as new:
                 for call in (old.assign("bench-1", digest), old.hold("bench-1"), old.enroll(BENCH.enrolment)):
                     with pytest.raises(FencedError, match="another server process"):
                         await call
@@ -50,12 +50,12 @@ def test_an_older_server_issues_nothing_once_a_newer_one_has_started(bench, flee
 
 
 def test_a_message_that_an_older_server_was_given_is_taken_by_the_newer_one(bench, fleet):
-    """The older one can't take it, so it doesn't acknowledge it: each has a session of its own."""
+    """Both pull at the same session for a moment: the older one can't take what it hears, so it doesn't acknowledge it."""
 
     async def scenario():
         async with (
-            running(bench, fleet, client_id="_old") as old,
-            running(bench, fleet, client_id="_new") as new,
+            running(bench, fleet) as old,
+            running(bench, fleet) as new,
         ):
             async with connected(bench) as link:
                 link.subscribe(BENCH.offer_topic)

@@ -85,4 +85,4 @@ def test_planted_faults_are_found(fleet):
         status, said = _check(fleet, api, "--include-path-regex=planted", "--phases=fuzzing")
     assert status == 1, said
     assert "GET /v1/planted/fault" in said and "Server error" in said
-    assert "GET /v1/planted/undeclared" in said and "Undocumented HTTP status code" in said
+    assert "GET /v1/planted/undeclared" in said and "Undocumented status code" in said

@@ -62,7 +62,10 @@ class AnchorListener:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BrokerSettings:
-    """Where the broker lives and what it may hold; queue limits are per client."""
+    """Where the broker lives and what it may hold; queue limits are per client.
+
+    Only the sessions of the server's ingest slices are kept: each holds what an eighth of the fleet says meanwhile.
+    """
 
     folder: Path
     device_port: int
@@ -72,8 +75,8 @@ class BrokerSettings:
     anchors: AnchorListener | None = None
     device_address: str = "127.0.0.1"
     program: str = "mosquitto"
-    max_queued_messages: int = 100_000
-    max_queued_bytes: int = 64 * 1024 * 1024
+    max_queued_messages: int = 25_000
+    max_queued_bytes: int = 16 * 1024 * 1024
     max_inflight_messages: int = 200
     max_keepalive_s: int = 1800
     autosave_interval_s: int = 30

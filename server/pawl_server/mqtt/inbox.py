@@ -7,6 +7,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from itertools import islice
 
 _log = logging.getLogger(__name__)
 
@@ -47,9 +48,13 @@ class Inbox:
     def __init__(self, handler: Handler, acknowledge: Callable[[Received], None], *, capacity: int) -> None:
         self.dropped = 0
         self.failures = 0
+        self.taken = 0
         self._handler = handler
         self._acknowledge = acknowledge
         self._waiting_max = 2 * capacity
+        # More can't come before some are acknowledged: with as many, a batch is full.
+        self._batch_max = min(BATCH_MAX, capacity)
+        self._in_hand = 0
         self._waiting: dict[tuple[int, str, bytes], Received] = {}
         self._unnumbered = 0
         self._arrived = asyncio.Event()
@@ -65,8 +70,13 @@ class Inbox:
             return
         self._waiting[key] = received
         self._arrived.set()
-        if len(self._waiting) >= BATCH_MAX:
+        if len(self._waiting) >= self._batch_max:
             self._is_full.set()
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing waits, and nothing is being handled."""
+        return not self._waiting and not self._in_hand
 
     def close(self) -> None:
         """Let `run` return after the batch that is being handled."""
@@ -82,20 +92,23 @@ class Inbox:
             if self._closing.is_set():
                 return
             batch = self._take()
+            self._in_hand = len(batch)
+            self.taken += len(batch)
             if await self._handle([received.message for received in batch]):
                 for received in batch:
                     self._acknowledge(received)
+            self._in_hand = 0
 
     def _next_unnumbered(self) -> int:
         self._unnumbered -= 1
         return self._unnumbered
 
     def _take(self) -> list[Received]:
-        keys = list(self._waiting)[:BATCH_MAX]
+        keys = list(islice(self._waiting, self._batch_max))
         batch = [self._waiting.pop(key) for key in keys]
         if not self._waiting:
             self._arrived.clear()
-        if len(self._waiting) < BATCH_MAX:
+        if len(self._waiting) < self._batch_max:
             self._is_full.clear()
         return batch
 

@@ -75,6 +75,7 @@ class MqttLink:
         self, settings: LinkSettings, handler: Handler, on_reconnected: Callable[[], None] | None = None
     ) -> None:
         self.session_losses = 0
+        self.had_session = False
         self._on_reconnected = on_reconnected
         self.inbox = Inbox(handler, self._acknowledge, capacity=settings.receive_max)
         self._settings = settings
@@ -116,15 +117,15 @@ class MqttLink:
             await self.stop()
             raise
 
-    async def stop(self) -> None:
-        """Let the handler finish its batch, acknowledge it, and disconnect; the broker keeps the session."""
+    async def stop(self, *, ends_session: bool = False) -> None:
+        """Let the handler finish its batch, acknowledge it, and disconnect; the broker keeps the session, or forgets it."""
         if self._is_stopped:
             return
         self._is_stopped = True
         self.inbox.close()
         if self._consumer is not None:
             await self._consumer
-        self._client.disconnect()
+        self._client.disconnect(properties=_session_end() if ends_session else None)
         await asyncio.to_thread(self._client.loop_stop)
         for waiting in self._publishing.values():
             if not waiting.done():
@@ -145,6 +146,10 @@ class MqttLink:
                 raise LinkError(f"can't publish {topic}: {info.rc.name}")
             if qos:
                 await self._acknowledgement(info.mid)
+
+    def unsubscribe(self, topics: Sequence[str]) -> None:
+        """Let the session get no more than it has."""
+        self._client.unsubscribe(list(topics))
 
     async def _acknowledgement(self, mid: int) -> None:
         assert self._loop is not None  # noqa: S101  # publish has looked
@@ -192,6 +197,7 @@ class MqttLink:
         self._has_lost_session = self._was_connected and not flags.session_present
         if self._has_lost_session:
             _log.warning("the broker has forgotten this session; what it held for us is lost")
+        self.had_session = flags.session_present
         self._was_connected = True
         if self._subscriptions:
             options = SubscribeOptions(qos=1)
@@ -271,3 +277,9 @@ class MqttLink:
         with self._connection_lock:
             if received.connection == self._connection:
                 self._client.ack(received.number, 1)
+
+
+def _session_end() -> Properties:
+    properties = Properties(PacketTypes.DISCONNECT)  # type: ignore[no-untyped-call]
+    properties.SessionExpiryInterval = 0
+    return properties

@@ -1,8 +1,9 @@
 """The store: what the server keeps between messages and restarts, one transaction a step.
 
 Refuses to decide anything: it reads values and writes values. SQLite, in WAL mode; a writer takes the write lock when
-its transaction begins, so that what it read still holds when it writes. Of several processes over one file, the one that
-took the fence last writes; the others are refused in their own transactions, and `fenced` is set there.
+its transaction begins, so that what it read still holds when it writes. Of several processes of one name over one file,
+the one that took the fence last writes; the others are refused in their own transactions, and `fenced` is set there. What
+is written `under` a lease is refused once another one has taken it, and `lost` is set.
 
     async with store.writing() as transaction:
         devices = await transaction.devices(["bench-1"])
@@ -12,17 +13,20 @@ took the fence last writes; the others are refused in their own transactions, an
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import URL, Connection, event
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from pawl_server.domain.leases import Lease
 from pawl_server.events import Event
 from pawl_server.store import schema
 from pawl_server.store.fence import Fence, FencedError
+from pawl_server.store.leases import LeaseLostError
 from pawl_server.store.transaction import Transaction
 
 BUSY_TIMEOUT_MS = 5000
@@ -33,6 +37,14 @@ _PRAGMAS = (
     "PRAGMA foreign_keys = ON",
     f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}",
 )
+MAIN_WORKER = "main"
+
+# The lease that a task works under. A context has it, so that nothing that the work calls can forget to say it.
+_lease: ContextVar[Lease | None] = ContextVar("lease", default=None)
+
+
+async def _nothing(_transaction: Transaction) -> None:
+    return
 
 
 class Store:
@@ -43,11 +55,16 @@ class Store:
         path: Path,
         told: Callable[[list[Event]], None] = lambda _events: None,
         clock: Callable[[], float] = time.time,
+        worker: str = MAIN_WORKER,
     ) -> None:
         self.fenced = asyncio.Event()
+        self.lost = asyncio.Event()
         self._told = told
         self._clock = clock
-        self._fence = Fence("main")
+        self._fence = Fence(worker)
+        self._before_writing: Callable[[Transaction], Awaitable[None]] = _nothing
+        # SQLite lets writers of one process wait by asking again; in turn they wait here.
+        self._writer = asyncio.Lock()
         self._path = path
         self._engine: AsyncEngine = create_async_engine(URL.create("sqlite+aiosqlite", database=str(path)))
         event.listen(self._engine.sync_engine, "connect", _prepare)
@@ -78,22 +95,46 @@ class Store:
         async with self._connect(is_writing=False) as connection:
             yield Transaction(connection, may_offer=False)
 
+    def before_writing(self, follow: Callable[[Transaction], Awaitable[None]]) -> None:
+        """Call this at the beginning of every transaction that writes: what other processes wrote may matter to it."""
+        self._before_writing = follow
+
+    @contextmanager
+    def under(self, lease: Lease) -> Iterator[None]:
+        """Let what this task writes, and what tasks write that it starts from here on, be refused once the lease is lost."""
+        token = _lease.set(lease)
+        try:
+            yield
+        finally:
+            _lease.reset(token)
+
     @asynccontextmanager
     async def writing(self) -> AsyncIterator[Transaction]:
         """Open a transaction that is committed at the end of the block, or undone if it raises.
 
-        FencedError, before anything is read, if another process has taken the fence since this one did.
+        FencedError, before anything is read, if another process of this name has taken the fence since this one did, or
+        another process has the lease that the task works under.
         """
-        async with self._connect(is_writing=True) as connection:
-            try:
-                await self._fence.require(connection)
-            except FencedError:
-                self.fenced.set()
-                raise
+        async with self._writer, self._connect(is_writing=True) as connection:
             transaction = Transaction(connection, may_offer=self._fence.is_taken)
+            await self._require(connection, transaction)
+            await self._before_writing(transaction)
             yield transaction
             await transaction.keep_told(int(self._clock()))
         self._told(transaction.told)
+
+    async def _require(self, connection: AsyncConnection, transaction: Transaction) -> None:
+        lease = _lease.get()
+        try:
+            await self._fence.require(connection)
+            if lease is not None:
+                await transaction.leases.require(lease)
+        except LeaseLostError:
+            self.lost.set()
+            raise
+        except FencedError:
+            self.fenced.set()
+            raise
 
     @asynccontextmanager
     async def _connect(self, *, is_writing: bool) -> AsyncIterator[AsyncConnection]:

@@ -22,6 +22,7 @@ from pawl_server.store.groups import GroupRows
 from pawl_server.store.history import HistoryRows
 from pawl_server.store.inventory import InventoryRows
 from pawl_server.store.joining import JoiningRows
+from pawl_server.store.leases import LeaseRows
 from pawl_server.store.members import MemberRows
 from pawl_server.store.reports import ReportRows
 from pawl_server.store.retained import RetainedRows
@@ -66,6 +67,7 @@ class Transaction:
         self.failures = FailureRows(connection)
         self.tokens = TokenRows(connection)
         self.retention = RetentionRows(connection)
+        self.leases = LeaseRows(connection)
 
     def tell(self, *events: Event) -> None:
         """Say what happened: it is kept with this transaction, and told to those who watch when that is committed."""

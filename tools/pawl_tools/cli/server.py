@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -82,6 +82,24 @@ def init(
 def run(folder: _Folder) -> None:
     """Run broker, device link, rollouts and API until interrupted; killed, the next start goes on."""
     _require_extra()
+    from pawl_server import program
+
+    _serve(folder, program.run)
+
+
+@app.command()
+def worker(
+    folder: _Folder,
+    name: Annotated[str, typer.Option(help="Its name: one process has it at a time; a-z, 0-9 and -")],
+) -> None:
+    """Run a second process over a server's folder: it shares the work, and does all of it while the server is down."""
+    _require_extra()
+    from pawl_server import program
+
+    _serve(folder, lambda settings, say: program.run_worker(settings, name, say))
+
+
+def _serve(folder: Path, serve: Any) -> None:
     import asyncio
     import logging
 
@@ -90,7 +108,7 @@ def run(folder: _Folder) -> None:
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
         settings = configuration.load(folder)
-        asyncio.run(program.run(settings, lambda line: print(line, flush=True)))
+        asyncio.run(serve(settings, lambda line: print(line, flush=True)))
     except (configuration.ConfigurationError, program.ProgramError) as error:
         raise ToolError(str(error)) from None
 
