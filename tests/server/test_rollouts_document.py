@@ -16,14 +16,16 @@ from pawl_server.domain.rollout_states import TRANSITIONS, RolloutEvent, Rollout
 from pawl_server.filters.fields import FIELDS, OPERATORS, Kind
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "rollouts.md").read_text()
-REFUSED, SAME = "–", "same"
+REFUSED, SAME = "-", "same"
 UNITS = ((3600, "h"), (60, "min"))
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Return a table of the page."""
     lines = [head, ["---"] * len(head), *rows]
-    return "".join(f"|{'|'.join(f' {cell} ' if cell != '---' else cell for cell in line)}|\n" for line in lines)
+    return "".join(
+        f"|{'|'.join(f' {cell} ' if cell != '---' else cell for cell in line)}|\n" for line in lines
+    )
 
 
 def rows_of(title: str) -> dict[str, list[str]]:
