@@ -377,6 +377,7 @@ def test_it_stops_cleanly_and_takes_its_broker_along(site):
 
 def test_a_worker_beside_the_server_takes_a_share_and_goes_on_alone(site):
     """One process of a name; the server killed, it answers devices; the server back, it is heard."""
+    site.stop()
     site.start()
     worker = subprocess.Popen(
         [PAWL, "server", "worker", "--name", "w2", site.server],
