@@ -290,7 +290,7 @@ class FleetServer:
 
     async def _has_devices(self) -> bool:
         async with self.store.reading() as transaction:
-            return bool(await transaction.page_of_devices("", 1))
+            return await transaction.leases.has_devices()
 
     async def _run_engine(self, begun: Begun) -> None:
         # The broker may be another one than before, or have forgotten what it had.

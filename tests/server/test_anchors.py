@@ -19,10 +19,10 @@ from pawl_server.anchor_publishing import AnchorPublisher
 from pawl_server.configuration import ConfigurationError
 from pawl_server.domain.changes import Changes, Outgoing
 from pawl_server.domain.fleet import AssignmentState, Device
-from pawl_server.domain.plan import Phase, PhaseKind, Plan
 from pawl_server.domain.rollout import RolloutState
 from pawl_server.events import AnchorImported, AssignmentSettled, OfferSent, RolloutChanged
 from pawl_server.outbox import OutboxSender
+from pawl_server.rollouts import group_by_group
 from pawl_server.service import FleetServer
 from pawl_server.signing import DirectorKeyError
 from pawl_server.store import Store
@@ -260,8 +260,7 @@ def test_a_release_that_a_new_anchor_bars_is_offered_no_more(bench, fleet):
             raw = make_release(fleet.keys)
             digest = await server.import_release(raw)
             await server.groups.set_devices("all", ["bench-1"])
-            phases = (Phase(kind=PhaseKind.GROUP, group="all"),)
-            await server.rollouts.create(Plan(release=digest, groups=("all",), phases=phases), "spring")
+            await server.rollouts.create(group_by_group(digest, ["all"]), "spring")
             while (await _offer(link, fleet.keys.director)).action != codes.OFFER_INSTALL:
                 pass
             await server.import_anchor(_anchor(fleet, 2, barred=[digest]))

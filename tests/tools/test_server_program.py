@@ -375,6 +375,40 @@ def test_it_stops_cleanly_and_takes_its_broker_along(site):
             assert said.startswith("pawl: ") and says in said and str(port) in said and said.count("\n") == 1
 
 
+def test_a_worker_beside_the_server_takes_a_share_and_goes_on_alone(site):
+    """One process of a name; the server killed, it answers devices; the server back, it is heard."""
+    site.stop()
+    site.start()
+    worker = subprocess.Popen(
+        [PAWL, "server", "worker", "--name", "w2", site.server],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    try:
+        assert worker.stdout.readline().startswith("worker w2: takes its share of ")
+        for name, says in (
+            ("w2", "worker of this name runs in"),
+            ("main", "another name"),
+            ("W", "a worker's name is"),
+        ):
+            assert says in site.run("server", "worker", "--name", name, site.server, code=2)
+        device = MqttDevice(site, "worker-1")
+        enroll(site, [device])
+        site.kill()
+        device.hello()
+        device.wait_for(codes.OFFER_NONE)
+        device.close()
+        site.start()
+        worker.send_signal(signal.SIGTERM)
+        said, _ = worker.communicate(timeout=WAIT_S)
+        assert (said, worker.returncode) == ("stopping\n", 0)
+    finally:
+        site.stop()
+        worker.kill()
+        worker.communicate()
+
+
 async def is_unsent(site):
     """Return whether something waits for the broker."""
     store = Store(configuration.load(site.server).server.database)

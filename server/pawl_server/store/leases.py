@@ -29,6 +29,10 @@ class LeaseRows:
             seen_at_s={row.name: row.seen_at_s for row in workers},
         )
 
+    async def has_devices(self) -> bool:
+        """Whether anybody is enrolled: if not, no session holds anything that counts."""
+        return (await self._connection.scalars(select(tables.devices.c.id).limit(1))).first() is not None
+
     async def take(self, works: Collection[str], board: Board, worker: str, until_s: int) -> dict[str, Lease]:
         """Take works over; `board` is what this transaction read."""
         taken = {}

@@ -85,7 +85,7 @@ class Walk:
             "server", f"imported blinky 2 ({short(digest)}) after the device's own verifier accepted it"
         )
         self.devices[_RESUMES].kill_at(r"blocks 16/")
-        await self.site.server.rollouts.create(group_by_group(digest, list(DEVICES)), name="blinky-2")
+        await self.site.server.rollouts.create(group_by_group(digest, list(DEVICES)), "blinky-2")
         while True:
             event = await self._events.until(lambda _: True)
             if isinstance(event, RolloutChanged) and event.state.value == "done":
