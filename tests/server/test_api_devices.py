@@ -7,7 +7,7 @@ from api_bench import run_api
 from fleet_bench import NOW_S, FakeFleetDevice
 
 from pawl import codes
-from pawl_server.domain import director
+from pawl_server.domain import director, reasons
 from pawl_server.domain.changes import Changes
 from pawl_server.domain.fleet import QUARANTINE_FAILURES, AssignmentState, Flag
 
@@ -143,6 +143,22 @@ def test_the_history_of_a_device_begins_with_the_newest(tmp_path):
         assert told == [(digest, "failed", "trials"), (digest, "assigned", "")]
         await api.ask("GET", "/devices/ghost/history", 404)
         assert (await api.ask("GET", "/devices/bench-1/history?after=x", 422))["field"] == "after"
+
+    run_api(tmp_path, scenario)
+
+
+def test_silence_is_told_by_its_name(tmp_path):
+    """The reason that only the server gives, as the history has it, too."""
+
+    async def scenario(api):
+        release = (await api.service.inventory.release(await api.prepare())).digest
+        failed = director.fail(director.assign(None, "bench-1", release), reasons.SILENT)
+        async with api.service.store.writing() as transaction:
+            await transaction.write(Changes(assignments={("bench-1", release): failed}), NOW_S)
+        await _change(api, "bench-1", assigned=release)
+        shown = await api.ask("GET", "/devices/bench-1")
+        assert shown["assignment"]["reason"] == "silent"
+        assert (await api.ask("GET", "/devices/bench-1/history"))["history"][0]["reason"] == "silent"
 
     run_api(tmp_path, scenario)
 

@@ -6,10 +6,11 @@ from pydantic import BaseModel, Field
 
 from pawl import codes
 from pawl.index import b64u
-from pawl.names import event_name, reason_name
+from pawl.names import event_name
 from pawl_server.api.claims import ClaimsView, LogEntryView
 from pawl_server.domain.attention import Note
 from pawl_server.domain.fleet import QUARANTINE_FAILURES, Assignment, Flag
+from pawl_server.domain.reasons import reason_name
 from pawl_server.inventory import DeviceFacts
 from pawl_server.store.reports import StoredReport
 
