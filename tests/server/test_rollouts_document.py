@@ -13,6 +13,7 @@ from pawl_server.domain.progress import Progress
 from pawl_server.domain.reasons import reason_name
 from pawl_server.domain.retry import BACKOFFS, CLASSES, FailureClass
 from pawl_server.domain.rollout_states import TRANSITIONS, RolloutEvent, RolloutState
+from pawl_server.filters import parse
 from pawl_server.filters.fields import FIELDS, OPERATORS, Kind
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "rollouts.md").read_text()
@@ -102,3 +103,11 @@ def test_filters():
     """Which fields there are, and what they are compared by."""
     made = table(["fields", "operators", "compared with"], filter_rows())
     assert made in PAGE, f"put this into docs/rollouts.md:\n\n{made}"
+
+
+def test_filters_that_are_shown_can_be_read():
+    """Those of the commands, and the one that shows how conditions are joined."""
+    shown = re.findall(r"--filter '([^']+)'|parentheses:\s+`([^`]+)`", PAGE)
+    assert len(shown) >= 3
+    for command, joined in shown:
+        assert parse(command or joined)
