@@ -23,7 +23,7 @@ from pawl_server.inventory import Inventory
 from pawl_server.mqtt.inbox import Message
 from pawl_server.rates import CANDIDATE_BURST
 from pawl_server.store import ConflictError
-from pawl_server.store.candidates import CANDIDATES_MAX, KEPT_S, QUIET_S
+from pawl_server.store.candidates import CANDIDATES_MAX, QUIET_S
 
 BENCH = FakeFleetDevice(name="bench-1")
 OTHER = FakeFleetDevice(name="bench-2")
@@ -314,18 +314,6 @@ def test_after_a_flood_a_device_finds_room(run):
         listed = [one.device for one in await inventory.candidates("", 9999)]
         assert "bench-1" in listed and len(listed) == CANDIDATES_MAX
         assert "ghost-00000" not in listed and "ghost-00001" in listed
-
-    run(scenario)
-
-
-def test_candidates_that_never_come_again_are_forgotten(run):
-    """After a week, as the next one comes."""
-
-    async def scenario(harness, inventory):
-        await harness.take(_hello(BENCH))
-        harness.now_s += KEPT_S + 1
-        await harness.take(_hello(OTHER))
-        assert [one.device for one in await inventory.candidates("", 10)] == ["bench-2"]
 
     run(scenario)
 

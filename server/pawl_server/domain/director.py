@@ -117,7 +117,7 @@ def make_offer(
 
 
 def _delay_s(assignment: Assignment, spread_s: int) -> int | None:
-    """Return when of the spread its turn is: drawn for device and release, so that an offer that is repeated says the same."""
+    """Return when of the spread its turn is: drawn for device and release, so that a batch that is carried out twice says the same."""
     drawn = int.from_bytes(sha256(assignment.device.encode() + assignment.release).digest()[:4])
     return drawn % (spread_s + 1) or None
 

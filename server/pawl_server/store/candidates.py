@@ -11,7 +11,6 @@ from pawl_server.domain.registration import Candidate
 from pawl_server.store import tables
 
 CANDIDATES_MAX = 1000
-KEPT_S = 7 * 86400
 # An unanswered hello is repeated every minute: who is silent for so long gives way to a new one when there is no room.
 QUIET_S = 600
 
@@ -67,10 +66,7 @@ class CandidateRows:
         )
 
     async def _make_room(self, wanted: int, now_s: int) -> int:
-        """Forget those who were silent for too long; return for how many there is room."""
-        await self._connection.execute(
-            delete(tables.candidates).where(_CANDIDATE.last_seen_s < now_s - KEPT_S)
-        )
+        """Where it is full, let those go who are quiet the longest; return for how many there is room."""
         room = CANDIDATES_MAX - await self._count()
         if room < wanted:
             quiet = select(_CANDIDATE.device).where(_CANDIDATE.last_seen_s < now_s - QUIET_S)
