@@ -16,6 +16,7 @@ from pawl_server.store.progress import (
     CURRENT_REASON,
     CURRENT_STATE,
     DEVICE,
+    IS_STOPPED,
     JOINED,
     MEMBER,
     ROLLOUT,
@@ -113,6 +114,11 @@ class MemberRows:
         if whom.zones is not None:
             query = query.where(DEVICE.timezone.in_(whom.zones))
         return list(await self._connection.scalars(query.order_by(MEMBER.device).limit(limit)))
+
+    async def stopped(self, devices: Collection[str]) -> set[str]:
+        """Return those of these devices that are asked to install by a rollout which asks for nothing any more."""
+        query = select(MEMBER.device).select_from(JOINED).where(MEMBER.device.in_(devices), IS_STOPPED)
+        return set(await self._connection.scalars(query))
 
     async def zones(self, rollout: Rollout, phase: int) -> list[str]:
         """Return the time zones of the devices of a phase."""

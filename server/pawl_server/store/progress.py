@@ -87,3 +87,15 @@ CURRENT_REASON: ColumnElement[int] = case(
     (MEMBER.is_recovering.is_(True), RECOVERY.reason), else_=TAKEN.reason
 )
 IS_UNDER_WAY = and_(MEMBER.is_asked.is_(True), CURRENT_STATE.in_(_OPEN))
+# It was asked to install, and its rollout asks for nothing any more: the engine will say so to the device.
+IS_STOPPED = and_(
+    MEMBER.is_asked.is_(True),
+    CURRENT_STATE.in_([AssignmentState.ASSIGNED.value, AssignmentState.OFFERED.value]),
+    case(
+        (MEMBER.is_recovering.is_(True), and_(_IS_CANCELLED, DEVICE.assigned == ROLLOUT.recovery)),
+        else_=and_(
+            or_(_GOES_BACK, _IS_CANCELLED, _state(RolloutState.PAUSED)),
+            DEVICE.assigned == ROLLOUT.release,
+        ),
+    ),
+)

@@ -3,13 +3,13 @@
 from dataclasses import asdict
 from typing import Any
 
-from sqlalchemy import Select, and_, func, insert, or_, select, update
+from sqlalchemy import Select, and_, delete, func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from pawl_server.domain.progress import UNSETTLED, PhaseState, Progress
 from pawl_server.domain.rollout_states import FINAL_STATES, Rollout, RolloutState
 from pawl_server.store import plans, tables
-from pawl_server.store.progress import JOINED, MEMBER, ROLLOUT, progress
+from pawl_server.store.progress import IS_STOPPED, JOINED, MEMBER, ROLLOUT, progress
 
 _PHASE = tables.rollout_phases.c
 FINAL = [state.value for state in FINAL_STATES]
@@ -37,12 +37,17 @@ class RolloutRows:
         return int(newest or 0) + 1
 
     async def keep(self, rollout: Rollout) -> None:
-        """Write the state of a rollout and of its phases."""
+        """Write the state of a rollout and of its phases; one that stops takes back the offers that weren't sent yet."""
         change = update(tables.rollouts).where(ROLLOUT.id == rollout.id)
         await self._connection.execute(change.values(_columns(rollout)))
         for row in _phase_rows(rollout):
             of_phase = and_(_PHASE.rollout == row["rollout"], _PHASE.position == row["position"])
             await self._connection.execute(update(tables.rollout_phases).where(of_phase).values(row))
+        if rollout.state is not RolloutState.RUNNING:
+            stopped = (
+                select(MEMBER.device).select_from(JOINED).where(MEMBER.rollout == rollout.id, IS_STOPPED)
+            )
+            await self._connection.execute(delete(tables.outbox).where(tables.outbox.c.device.in_(stopped)))
 
     async def page(self, after: int, limit: int) -> list[Rollout]:
         """Return the first rollouts whose id comes after this one."""
