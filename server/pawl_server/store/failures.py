@@ -4,7 +4,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, bindparam, exists, select, union_all, update
+from sqlalchemy import Column, Select, and_, bindparam, exists, select, tuple_, union_all, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from pawl_server.domain.fleet import AssignmentState
@@ -18,6 +18,7 @@ from pawl_server.store.progress import (
     JOINED,
     MEMBER,
     ROLLOUT,
+    by_assignments,
     progress,
 )
 
@@ -111,7 +112,7 @@ class FailureRows:
         return list(await self._connection.scalars(query.order_by(MEMBER.device).limit(limit)))
 
 
-def _failed(release: ColumnElement[bytes]) -> Select[Any]:
+def _failed(release: Column[Any]) -> Select[Any]:
     """Return the query for failures to install this release of each rollout: from the few that failed to their members.
 
     Not of a rollout that is done: an assignment is one of device and release, and fails by whoever asked last.
@@ -122,7 +123,8 @@ def _failed(release: ColumnElement[bytes]) -> Select[Any]:
     query = query.join(tables.assignments, _ASSIGNMENT.release == release)
     query = query.join(tables.rollout_members, is_member)
     query = query.where(_ASSIGNMENT.state == AssignmentState.FAILED.value)
-    query = query.where(ROLLOUT.state != RolloutState.DONE.value)
+    failed = by_assignments(release, [AssignmentState.FAILED], set(RolloutState) - {RolloutState.DONE})
+    query = query.where(tuple_(MEMBER.rollout, MEMBER.device).in_(failed))
     return query.where(MEMBER.is_asked.is_(True), MEMBER.is_final.is_(False))
 
 

@@ -4,7 +4,10 @@ A member row says what the engine asked for, an assignment what came of it, by s
 together with the state of the rollout; the first rule that applies decides.
 """
 
-from sqlalchemy import ColumnElement, and_, case, or_
+from collections.abc import Collection
+from typing import Any
+
+from sqlalchemy import Column, ColumnElement, Select, and_, case, or_, select
 
 from pawl_server.domain.fleet import OPEN_STATES, AssignmentState
 from pawl_server.domain.progress import Progress
@@ -99,3 +102,17 @@ IS_STOPPED = and_(
         ),
     ),
 )
+
+
+def by_assignments(
+    release: Column[Any], states: Collection[AssignmentState], of: Collection[RolloutState]
+) -> Select[Any]:
+    """Return the query for (rollout, device) where the assignment of this release of a rollout is in one of these states.
+
+    A condition on it says nothing that a join doesn't, but how to find them: by the index of assignments, so that a rollout
+    of many devices costs no more than the few that are in such a state.
+    """
+    owner, found = tables.rollouts.alias("owner").c, tables.assignments.alias("found").c
+    query = select(owner.id, found.device).where(found.release == owner[release.key])
+    query = query.where(owner.state.in_([state.value for state in of]))
+    return query.where(found.state.in_([state.value for state in states]))

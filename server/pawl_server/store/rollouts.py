@@ -1,15 +1,17 @@
 """Rollouts within one transaction: values in, values out. Their devices are in `members.py`."""
 
+from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
-from sqlalchemy import Select, and_, delete, func, insert, or_, select, update
+from sqlalchemy import Select, and_, delete, func, insert, or_, select, tuple_, union_all, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from pawl_server.domain.fleet import OPEN_STATES, AssignmentState
 from pawl_server.domain.progress import UNSETTLED, PhaseState, Progress
 from pawl_server.domain.rollout_states import FINAL_STATES, Rollout, RolloutState
 from pawl_server.store import plans, tables
-from pawl_server.store.progress import IS_STOPPED, JOINED, MEMBER, ROLLOUT, progress
+from pawl_server.store.progress import IS_STOPPED, JOINED, MEMBER, ROLLOUT, by_assignments, progress
 
 _PHASE = tables.rollout_phases.c
 FINAL = [state.value for state in FINAL_STATES]
@@ -63,9 +65,9 @@ class RolloutRows:
             and_(ROLLOUT.state == state.value, progress(now_s).in_([one.value for one in whom]))
             for state, whom in _AFTER_END.items()
         ]
-        ended = select(ROLLOUT.id).where(ROLLOUT.state.in_([state.value for state in _AFTER_END]))
         query = select(MEMBER.rollout).distinct().select_from(JOINED)
-        query = query.where(MEMBER.rollout.in_(ended), MEMBER.asked_at_s.is_not(None), or_(*left))
+        query = query.where(tuple_(MEMBER.rollout, MEMBER.device).in_(union_all(*_may_be_left())))
+        query = query.where(MEMBER.asked_at_s.is_not(None), or_(*left))
         return await self._rollouts(select(tables.rollouts).where(ROLLOUT.id.in_(query)))
 
     async def mark(self) -> tuple[int, int]:
@@ -100,6 +102,19 @@ class RolloutRows:
             )
             for row in found
         ]
+
+
+def _may_be_left() -> Iterator[Select[Any]]:
+    """Yield queries for (rollout, device) that have everybody an ended rollout may have to do with, and few others."""
+    for column, settled in (
+        (ROLLOUT.release, AssignmentState.SUCCEEDED),
+        (ROLLOUT.recovery, AssignmentState.FAILED),
+    ):
+        for state, states in (
+            (RolloutState.CANCELLED, OPEN_STATES),
+            (RolloutState.ROLLED_BACK, (*OPEN_STATES, settled)),
+        ):
+            yield by_assignments(column, states, [state])
 
 
 _PLAIN = ("id", "name", "reason", "created_at_s", "changed_at_s")
