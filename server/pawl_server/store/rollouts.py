@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
-from sqlalchemy import Select, and_, delete, func, insert, or_, select, tuple_, union_all, update
+from sqlalchemy import Select, and_, delete, func, insert, or_, select, union_all, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from pawl_server.domain.fleet import OPEN_STATES, AssignmentState
@@ -65,8 +65,10 @@ class RolloutRows:
             and_(ROLLOUT.state == state.value, progress(now_s).in_([one.value for one in whom]))
             for state, whom in _AFTER_END.items()
         ]
-        query = select(MEMBER.rollout).distinct().select_from(JOINED)
-        query = query.where(tuple_(MEMBER.rollout, MEMBER.device).in_(union_all(*_may_be_left())))
+        # Materialized, else the database goes through the members of every rollout there ever was.
+        found = union_all(*_may_be_left()).cte("found").prefix_with("MATERIALIZED").c
+        is_found = and_(MEMBER.rollout == found.id, MEMBER.device == found.device)
+        query = select(MEMBER.rollout).select_from(JOINED).where(is_found)
         query = query.where(MEMBER.asked_at_s.is_not(None), or_(*left))
         return await self._rollouts(select(tables.rollouts).where(ROLLOUT.id.in_(query)))
 
