@@ -41,11 +41,15 @@ from pawl_server.rates import Limits
 
 @dataclass(slots=True, kw_only=True)
 class Known:
-    """What the store says of the senders of a batch; `reports` are (device, digest) of those that came before."""
+    """What the store says of the senders of a batch; `reports` are (device, digest) of those that came before.
+
+    `stopped` are devices whose rollout was paused, cancelled or goes back, and that weren't told yet.
+    """
 
     devices: dict[str, Device] = field(default_factory=dict)
     assignments: dict[tuple[str, bytes], Assignment] = field(default_factory=dict)
     reports: set[tuple[str, bytes]] = field(default_factory=set)
+    stopped: set[str] = field(default_factory=set)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,9 +148,11 @@ class Batch:
                 self._keep(after)
 
     def _current(self, device: Device) -> Assignment | None:
-        return (
-            None if device.assigned is None else self._known.assignments.get((device.name, device.assigned))
-        )
+        if device.assigned is None:
+            return None
+        current = self._known.assignments.get((device.name, device.assigned))
+        # The engine hasn't come to it yet: until then nobody is asked for what was stopped.
+        return director.hold(current) if current and device.name in self._known.stopped else current
 
     def _take_report(self, device: Device, payload: bytes) -> None:
         report = read_report(payload, device.enrolment)

@@ -99,6 +99,7 @@ class Carrier:
         if not names:
             return 0
         await self._change(transaction, current.plan.release, names, _assigned, is_spread=True)
+        await transaction.members.let_go(current.plan.release, names)
         await transaction.members.mark_asked(current, names, self.now_s)
         transaction.tell(PhaseAsked(rollout=current.id, phase=phase, devices=len(names)))
         return len(names)

@@ -64,6 +64,7 @@ async def _known(transaction: Transaction, messages: list[Message]) -> Known:
         devices=await transaction.devices(names),
         assignments=await transaction.every_assignment(names),
         reports=await transaction.reports.known(names, _report_digests(messages)),
+        stopped=await transaction.members.stopped(names),
     )
 
 

@@ -241,6 +241,7 @@ class FleetServer:
             device = await _require_device(transaction, name)
             before = await transaction.assignment(name, digest)
             assignment = director.assign(before, name, digest)
+            await transaction.members.let_go(digest, [name])
             await self._serve(transaction, replace(device, assigned=digest), assignment)
         return True
 

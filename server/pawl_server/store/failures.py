@@ -2,26 +2,28 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import and_, bindparam, exists, select, update
+from sqlalchemy import Column, Select, and_, bindparam, exists, select, tuple_, union_all, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from pawl_server.domain.fleet import AssignmentState
 from pawl_server.domain.progress import Progress
 from pawl_server.domain.reasons import reason_name
-from pawl_server.domain.rollout_states import Rollout
+from pawl_server.domain.rollout_states import Rollout, RolloutState
 from pawl_server.store import tables
 from pawl_server.store.progress import (
-    CURRENT_REASON,
-    CURRENT_STATE,
     DEVICE,
     IS_UNDER_WAY,
     JOINED,
     MEMBER,
+    ROLLOUT,
+    by_assignments,
     progress,
 )
 
 FAILURES_BATCH = 500
+_ASSIGNMENT = tables.assignments.c
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,11 +53,9 @@ class FailureRows:
 
     async def unjudged(self, limit: int = FAILURES_BATCH) -> list[Failure]:
         """Return the first failures of which nothing was decided, of all rollouts."""
-        column = (MEMBER.rollout, MEMBER.device, MEMBER.tries, MEMBER.is_recovering)
-        query = select(*column, CURRENT_REASON.label("reason")).select_from(JOINED)
-        query = query.where(MEMBER.is_asked.is_(True), MEMBER.is_final.is_(False))
-        query = query.where(CURRENT_STATE.in_([AssignmentState.FAILED.value]))
-        found = await self._connection.execute(query.limit(limit))
+        there = _failed(ROLLOUT.release).where(MEMBER.is_recovering.is_(False))
+        back = _failed(ROLLOUT.recovery).where(MEMBER.is_recovering.is_(True))
+        found = await self._connection.execute(union_all(there, back).limit(limit))
         return [Failure(**row) for row in found.mappings()]
 
     async def judge(self, judgements: Collection[Judgement], now_s: int) -> None:
@@ -110,6 +110,22 @@ class FailureRows:
         query = select(MEMBER.device).select_from(JOINED).where(MEMBER.rollout == rollout.id)
         query = query.where(MEMBER.asked_at_s < before_s, IS_UNDER_WAY, is_awaited, ~has_spoken)
         return list(await self._connection.scalars(query.order_by(MEMBER.device).limit(limit)))
+
+
+def _failed(release: Column[Any]) -> Select[Any]:
+    """Return the query for failures to install this release of each rollout: from the few that failed to their members.
+
+    Not of a rollout that is done: an assignment is one of device and release, and fails by whoever asked last.
+    """
+    column = (MEMBER.rollout, MEMBER.device, MEMBER.tries, MEMBER.is_recovering)
+    is_member = and_(MEMBER.rollout == ROLLOUT.id, MEMBER.device == _ASSIGNMENT.device)
+    query = select(*column, _ASSIGNMENT.reason.label("reason")).select_from(tables.rollouts)
+    query = query.join(tables.assignments, _ASSIGNMENT.release == release)
+    query = query.join(tables.rollout_members, is_member)
+    query = query.where(_ASSIGNMENT.state == AssignmentState.FAILED.value)
+    failed = by_assignments(release, [AssignmentState.FAILED], set(RolloutState) - {RolloutState.DONE})
+    query = query.where(tuple_(MEMBER.rollout, MEMBER.device).in_(failed))
+    return query.where(MEMBER.is_asked.is_(True), MEMBER.is_final.is_(False))
 
 
 def _key(failure: Failure) -> dict[str, object]:

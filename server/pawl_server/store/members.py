@@ -10,12 +10,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from pawl_server.domain import windows
 from pawl_server.domain.progress import ASKABLE, PhaseCounts, Progress
 from pawl_server.domain.reasons import reason_name
-from pawl_server.domain.rollout_states import Rollout
+from pawl_server.domain.rollout_states import Rollout, RolloutState
 from pawl_server.store import tables
 from pawl_server.store.progress import (
     CURRENT_REASON,
     CURRENT_STATE,
     DEVICE,
+    IS_STOPPED,
     JOINED,
     MEMBER,
     ROLLOUT,
@@ -27,6 +28,7 @@ from pawl_server.store.rollouts import FINAL
 
 # Of how many devices one transaction changes the assignment: others must get their turn to write.
 MEMBERS_BATCH = 200
+_STOPPED = (RolloutState.CANCELLED.value, RolloutState.ROLLED_BACK.value)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,6 +116,11 @@ class MemberRows:
             query = query.where(DEVICE.timezone.in_(whom.zones))
         return list(await self._connection.scalars(query.order_by(MEMBER.device).limit(limit)))
 
+    async def stopped(self, devices: Collection[str]) -> set[str]:
+        """Return those of these devices that are asked to install by a rollout which asks for nothing any more."""
+        query = select(MEMBER.device).select_from(JOINED).where(MEMBER.device.in_(devices), IS_STOPPED)
+        return set(await self._connection.scalars(query))
+
     async def zones(self, rollout: Rollout, phase: int) -> list[str]:
         """Return the time zones of the devices of a phase."""
         query = select(DEVICE.timezone).distinct().join(tables.rollout_members, MEMBER.device == DEVICE.id)
@@ -130,6 +137,14 @@ class MemberRows:
         tries = case((MEMBER.is_asked.is_(True), MEMBER.tries), else_=MEMBER.tries + 1)
         change = _of(rollout, devices).values(is_asked=True, asked_at_s=now_s, tries=tries)
         await self._connection.execute(change)
+
+    async def let_go(self, release: bytes, devices: Collection[str]) -> None:
+        """Let rollouts that stopped have no say in these devices any more: somebody asks them for the release anew."""
+        stopped = select(ROLLOUT.id).where(ROLLOUT.release == release, ROLLOUT.state.in_(_STOPPED))
+        change = update(tables.rollout_members).where(
+            MEMBER.device.in_(devices), MEMBER.rollout.in_(stopped), MEMBER.is_recovering.is_(False)
+        )
+        await self._connection.execute(change.values(is_asked=False, asked_at_s=None))
 
     async def mark_withdrawn(self, rollout: Rollout, devices: Collection[str]) -> None:
         """Note that the assignment of these speaks of this rollout no more; that they were asked once, stays."""

@@ -4,7 +4,10 @@ A member row says what the engine asked for, an assignment what came of it, by s
 together with the state of the rollout; the first rule that applies decides.
 """
 
-from sqlalchemy import ColumnElement, and_, case, or_
+from collections.abc import Collection
+from typing import Any
+
+from sqlalchemy import Column, ColumnElement, Select, and_, case, or_, select
 
 from pawl_server.domain.fleet import OPEN_STATES, AssignmentState
 from pawl_server.domain.progress import Progress
@@ -87,3 +90,29 @@ CURRENT_REASON: ColumnElement[int] = case(
     (MEMBER.is_recovering.is_(True), RECOVERY.reason), else_=TAKEN.reason
 )
 IS_UNDER_WAY = and_(MEMBER.is_asked.is_(True), CURRENT_STATE.in_(_OPEN))
+# It was asked to install, and its rollout asks for nothing any more: the engine will say so to the device.
+IS_STOPPED = and_(
+    MEMBER.is_asked.is_(True),
+    CURRENT_STATE.in_([AssignmentState.ASSIGNED.value, AssignmentState.OFFERED.value]),
+    case(
+        (MEMBER.is_recovering.is_(True), and_(_IS_CANCELLED, DEVICE.assigned == ROLLOUT.recovery)),
+        else_=and_(
+            or_(_GOES_BACK, _IS_CANCELLED, _state(RolloutState.PAUSED)),
+            DEVICE.assigned == ROLLOUT.release,
+        ),
+    ),
+)
+
+
+def by_assignments(
+    release: Column[Any], states: Collection[AssignmentState], of: Collection[RolloutState]
+) -> Select[Any]:
+    """Return the query for (rollout, device) where the assignment of this release of a rollout is in one of these states.
+
+    A condition on it says nothing that a join doesn't, but how to find them: by the index of assignments, so that a rollout
+    of many devices costs no more than the few that are in such a state.
+    """
+    owner, found = tables.rollouts.alias("owner").c, tables.assignments.alias("found").c
+    query = select(owner.id, found.device).where(found.release == owner[release.key])
+    query = query.where(owner.state.in_([state.value for state in of]))
+    return query.where(found.state.in_([state.value for state in states]))

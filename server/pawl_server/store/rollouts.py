@@ -1,15 +1,17 @@
 """Rollouts within one transaction: values in, values out. Their devices are in `members.py`."""
 
+from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
-from sqlalchemy import Select, and_, func, insert, or_, select, update
+from sqlalchemy import Select, and_, delete, func, insert, or_, select, union_all, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from pawl_server.domain.fleet import OPEN_STATES, AssignmentState
 from pawl_server.domain.progress import UNSETTLED, PhaseState, Progress
 from pawl_server.domain.rollout_states import FINAL_STATES, Rollout, RolloutState
 from pawl_server.store import plans, tables
-from pawl_server.store.progress import JOINED, MEMBER, ROLLOUT, progress
+from pawl_server.store.progress import IS_STOPPED, JOINED, MEMBER, ROLLOUT, by_assignments, progress
 
 _PHASE = tables.rollout_phases.c
 FINAL = [state.value for state in FINAL_STATES]
@@ -37,12 +39,17 @@ class RolloutRows:
         return int(newest or 0) + 1
 
     async def keep(self, rollout: Rollout) -> None:
-        """Write the state of a rollout and of its phases."""
+        """Write the state of a rollout and of its phases; one that stops takes back the offers that weren't sent yet."""
         change = update(tables.rollouts).where(ROLLOUT.id == rollout.id)
         await self._connection.execute(change.values(_columns(rollout)))
         for row in _phase_rows(rollout):
             of_phase = and_(_PHASE.rollout == row["rollout"], _PHASE.position == row["position"])
             await self._connection.execute(update(tables.rollout_phases).where(of_phase).values(row))
+        if rollout.state is not RolloutState.RUNNING:
+            stopped = (
+                select(MEMBER.device).select_from(JOINED).where(MEMBER.rollout == rollout.id, IS_STOPPED)
+            )
+            await self._connection.execute(delete(tables.outbox).where(tables.outbox.c.device.in_(stopped)))
 
     async def page(self, after: int, limit: int) -> list[Rollout]:
         """Return the first rollouts whose id comes after this one."""
@@ -58,9 +65,11 @@ class RolloutRows:
             and_(ROLLOUT.state == state.value, progress(now_s).in_([one.value for one in whom]))
             for state, whom in _AFTER_END.items()
         ]
-        ended = select(ROLLOUT.id).where(ROLLOUT.state.in_([state.value for state in _AFTER_END]))
-        query = select(MEMBER.rollout).distinct().select_from(JOINED)
-        query = query.where(MEMBER.rollout.in_(ended), MEMBER.asked_at_s.is_not(None), or_(*left))
+        # Materialized, else the database goes through the members of every rollout there ever was.
+        found = union_all(*_may_be_left()).cte("found").prefix_with("MATERIALIZED").c
+        is_found = and_(MEMBER.rollout == found.id, MEMBER.device == found.device)
+        query = select(MEMBER.rollout).select_from(JOINED).where(is_found)
+        query = query.where(MEMBER.asked_at_s.is_not(None), or_(*left))
         return await self._rollouts(select(tables.rollouts).where(ROLLOUT.id.in_(query)))
 
     async def mark(self) -> tuple[int, int]:
@@ -95,6 +104,19 @@ class RolloutRows:
             )
             for row in found
         ]
+
+
+def _may_be_left() -> Iterator[Select[Any]]:
+    """Yield queries for (rollout, device) that have everybody an ended rollout may have to do with, and few others."""
+    for column, settled in (
+        (ROLLOUT.release, AssignmentState.SUCCEEDED),
+        (ROLLOUT.recovery, AssignmentState.FAILED),
+    ):
+        for state, states in (
+            (RolloutState.CANCELLED, OPEN_STATES),
+            (RolloutState.ROLLED_BACK, (*OPEN_STATES, settled)),
+        ):
+            yield by_assignments(column, states, [state])
 
 
 _PLAIN = ("id", "name", "reason", "created_at_s", "changed_at_s")
