@@ -32,7 +32,7 @@ from pawl_server.ingest import Ingest
 from pawl_server.ingest_slices import IngestSlices
 from pawl_server.inventory import Inventory
 from pawl_server.judges import DisagreementError, Judges
-from pawl_server.leasing import Begun, Leasing, Work
+from pawl_server.leasing import Leasing, Work
 from pawl_server.mqtt.inbox import Message
 from pawl_server.mqtt.link import LinkSettings, MqttLink
 from pawl_server.offering import OfferDesk
@@ -48,6 +48,7 @@ from pawl_server.store import Store, Transaction
 from pawl_server.store.anchors import StoredAnchor
 from pawl_server.trust_chain import TrustChain
 from pawl_server.watchers import Watchers
+from pawl_server.works import Engine, Sender
 
 _log = logging.getLogger(__name__)
 
@@ -86,8 +87,13 @@ class FleetServer:
             self._publisher,
             pass_s=settings.reconcile_pass_s,
         )
-        self._freshness = FreshnessWatch(self.store, clock, limit_s=settings.late_after_s)
-        self._retention = Retention(self.store, clock, settings.retention)
+        self._engine = Engine(
+            self._publisher,
+            self._reconciler,
+            FreshnessWatch(self.store, clock, limit_s=settings.late_after_s),
+            Retention(self.store, clock, settings.retention),
+            watch_pass_s=settings.watch_pass_s,
+        )
         self._refusal_log = RefusalLog(time.monotonic)
         self.inventory = Inventory(
             self.store, clock, late_after_s=settings.late_after_s, registration=settings.registration
@@ -96,14 +102,14 @@ class FleetServer:
         self.rollouts = Rollouts(self.store, self._publisher.open, clock)
         self._anchor_publisher = AnchorPublisher(self._chain, self._publish, retry_s=settings.outbox_retry_s)
         self._link = MqttLink(_link_settings(settings), self._on_messages, self._on_reconnected)
-        self._leasing = Leasing(
-            self.store, settings.worker, self._works(), clock, terms=Terms(term_s=settings.lease_term_s)
-        )
         self._outbox = OutboxSender(
             self.store,
             self._publish,
             retry_s=settings.outbox_retry_s,
             prepare=self._ensure_anchors,
+        )
+        self._leasing = Leasing(
+            self.store, settings.worker, self._works(), clock, terms=Terms(term_s=settings.lease_term_s)
         )
         self._tasks: list[asyncio.Task[None]] = []
         self._replacement: asyncio.Task[None] | None = None
@@ -118,8 +124,8 @@ class FleetServer:
         link = replace(_link_settings(self.settings), receive_max=self.settings.slice_receive_max)
         slices = IngestSlices(link, self._on_messages, self._has_devices)
         return {
-            ENGINE: self._run_engine,
-            OUTBOX: self._run_outbox,
+            ENGINE: self._engine.run,
+            OUTBOX: Sender(self._anchors, self._anchor_publisher, self._outbox).run,
             FORMER_SESSION: slices.drain_former,
             **{work: slices.work(number) for number, work in enumerate(INGEST)},
         }
@@ -293,22 +299,6 @@ class FleetServer:
         async with self.store.reading() as transaction:
             return await transaction.leases.has_devices()
 
-    async def _run_engine(self, begun: Begun) -> None:
-        # The broker may be another one than before, or have forgotten what it had.
-        await self._publisher.forget()
-        begun()
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._reconciler.run())
-            group.create_task(self._watch())
-            group.create_task(self._retention.run())
-
-    async def _run_outbox(self, begun: Begun) -> None:
-        begun()
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._anchors.watch(self._anchor_publisher.wake))
-            group.create_task(self._anchor_publisher.run())
-            group.create_task(self._outbox.run())
-
     async def _ensure_anchors(self) -> None:
         """Return when the broker has every anchor that an offer may name: another process may have imported some."""
         await self._anchors.refresh()
@@ -319,15 +309,6 @@ class FleetServer:
         while True:
             await asyncio.sleep(self.settings.watch_pass_s)
             self._refusal_log.sweep()
-
-    async def _watch(self) -> None:
-        """Look every minute for devices that became late."""
-        while True:
-            try:
-                await self._freshness.look()
-            except Exception:  # noqa: BLE001  # whatever it was, what devices proved is still in the database
-                _log.exception("late devices were not looked for; again in %g s", self.settings.watch_pass_s)
-            await asyncio.sleep(self.settings.watch_pass_s)
 
     async def _publish(self, message: Outgoing) -> None:
         await self._link.publish(message.topic, message.payload, qos=message.qos, retain=message.is_retained)
