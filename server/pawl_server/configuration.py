@@ -10,6 +10,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+from pawl_server.domain.registration import Registration
 from pawl_server.mqtt.broker_config import AnchorListener, BrokerSettings, ListenerTls
 from pawl_server.settings import LATE_AFTER_S, ApiSettings, ProgramSettings, ServerSettings
 
@@ -115,6 +116,7 @@ def _server(top: _Table, broker: _Table) -> ServerSettings:
         anchor=top.path("trust"),
         next_director_key=top.path("next_director_key") if "next_director_key" in top else None,
         late_after_s=_positive(top, "late_after_s") if "late_after_s" in top else LATE_AFTER_S,
+        registration=_registration(top) if "registration" in top else Registration.PRE_REGISTERED,
     )
 
 
@@ -123,6 +125,15 @@ def _positive(table: _Table, name: str) -> int:
     if number <= 0:
         raise ValueError(f"{name} must be above 0, not {number}")
     return number
+
+
+def _registration(table: _Table) -> Registration:
+    text = table.text("registration")
+    if text not in set(Registration):
+        raise ValueError(
+            f"registration must be {' or '.join(f'`{one}`' for one in Registration)}, not {text!r}"
+        )
+    return Registration(text)
 
 
 def _child(broker: _Table) -> BrokerSettings:

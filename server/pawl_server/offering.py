@@ -31,10 +31,16 @@ class OfferDesk:
     authority: Authority
 
     def serve(
-        self, changes: Changes, device: Device, assignment: Assignment | None, now_s: int
+        self,
+        changes: Changes,
+        device: Device,
+        assignment: Assignment | None,
+        now_s: int,
+        *,
+        spread_s: int = 0,
     ) -> OfferMade | None:
         """Put device, assignment and, if a nonce is open, the next offer into the changes."""
-        issued = director.make_offer(device, assignment, self.authority.reference, now_s)
+        issued = director.make_offer(device, assignment, self.authority.reference, now_s, spread_s)
         changes.devices[device.name] = issued.device if issued else device
         current = issued.assignment if issued else assignment
         if current is not None:

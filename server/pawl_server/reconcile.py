@@ -6,10 +6,12 @@ next one goes on, and what was done already isn't done again.
 
 import asyncio
 import logging
+import time
 
 from pawl.errors import PawlError
 from pawl_server.carrying import Carrier
-from pawl_server.domain.rollout import Ask, Rollout
+from pawl_server.domain.rollout import Action, Ask, Become, Recover, Rollout, RolloutState
+from pawl_server.failing import FailureWatch
 from pawl_server.judges import DisagreementError
 from pawl_server.publishing import Publisher, is_newest
 from pawl_server.store import Store
@@ -17,6 +19,12 @@ from pawl_server.store import Store
 _log = logging.getLogger(__name__)
 
 _UNUSABLE_RELEASE = (PawlError, DisagreementError, FileNotFoundError)
+# Whether devices join it: one that goes back, or has ended, takes nobody.
+_TAKING = (RolloutState.AWAITING, RolloutState.RUNNING, RolloutState.PAUSED)
+# A pass over a large fleet takes long: of the time, no more than a fifth goes into passes while there is news, and a
+# twentieth while there is none.
+_PAUSE_PASSES = 4
+_REST_PASSES = 19
 
 
 class Reconciler:
@@ -26,12 +34,14 @@ class Reconciler:
         self,
         store: Store,
         carrier: Carrier,
+        failures: FailureWatch,
         publisher: Publisher,
         *,
         pass_s: float,
     ) -> None:
         self._store = store
         self._carrier = carrier
+        self._failures = failures
         self._publisher = publisher
         self._pass_s = pass_s
         self._has_news = asyncio.Event()
@@ -52,54 +62,101 @@ class Reconciler:
         """Reconcile until cancelled: at news, and every `pass_s` in case some were missed."""
         while True:
             self._has_news.clear()
+            began_s = time.monotonic()
             try:
                 await self.reconcile()
             except Exception:  # noqa: BLE001  # whatever it was, what is wanted is still in the database
                 _log.exception("rollouts were not reconciled; again in %g s", self._pass_s)
-            try:
-                await asyncio.wait_for(self._has_news.wait(), self._pass_s)
-            except TimeoutError:
-                continue
+            await self._rest(time.monotonic() - began_s)
+
+    async def _rest(self, took_s: float) -> None:
+        """Let others have database and processor: at news for a while, else until the next pass is due."""
+        await asyncio.sleep(_PAUSE_PASSES * took_s)
+        left_s = max(self._pass_s, _REST_PASSES * took_s) - _PAUSE_PASSES * took_s
+        try:
+            await asyncio.wait_for(self._has_news.wait(), max(0.0, left_s))
+        except TimeoutError:
+            return
 
     async def reconcile(self) -> None:
-        """Do what every rollout wants now."""
+        """Do what every rollout wants now: those that have ended first, since what they take back others may bring."""
         reconnects = self._reconnects
         if reconnects != self._reconnects_served:
             await self._publisher.forget()
             self._reconnects_served = reconnects
         await self._publisher.restore()
-        async with self._store.reading() as transaction:
-            found = await transaction.rollouts.with_work()
+        found = await self._with_work()
+        await self._failures.look(found)
         for one in found:
+            await self._let_in(one)
             while await self._advance(one.id):
                 pass
 
+    async def _with_work(self) -> list[Rollout]:
+        async with self._store.reading() as transaction:
+            ended = await transaction.rollouts.unfinished(self._carrier.now_s)
+            return [*ended, *await transaction.rollouts.active()]
+
+    async def _let_in(self, rollout: Rollout) -> None:
+        """Let devices leave that were excluded, and join that came to a group."""
+        if rollout.state not in _TAKING:
+            return
+        now_s = self._carrier.now_s
+        async with self._store.reading() as transaction:
+            joining = transaction.joining
+            if not await joining.has_leavers(rollout, now_s) and not await joining.has_newcomers(
+                rollout, now_s
+            ):
+                return
+        async with self._store.writing() as transaction:
+            await transaction.joining.leave(rollout, now_s)
+            await transaction.joining.join(rollout, now_s)
+
     async def _advance(self, number: int) -> bool:
-        """Do one step of a rollout; return whether there was anything to do."""
+        """Do one step of a rollout; return whether anything changed, so that there may be more to do."""
         async with self._store.reading() as transaction:
             wanted, actions = await self._carrier.read(transaction, number)
-        judged: int | None = None
-        if any(isinstance(action, Ask) for action in actions):
-            judged = await self._publish(wanted)
-            if judged is None:
-                return True
+        if not actions:
+            return False
+        published = await self._publish(wanted, actions)
         async with self._store.writing() as transaction:
+            for version in published.values():
+                if not await is_newest(transaction, version):
+                    return True
             # What was read is old by now: an operator may have paused it while its release was being published.
-            current, actions = await self._carrier.read(transaction, number)
-            if judged is not None and not await is_newest(transaction, judged):
+            if any(isinstance(action, Become) for action in actions):
+                wanted, actions = await self._carrier.read(transaction, number)
+            elif await transaction.rollouts.get(number) != wanted:
                 return True
-            for action in actions:
-                await self._carrier.carry_out(transaction, current, action)
-        return bool(actions)
+            changed = [
+                await self._carrier.carry_out(transaction, wanted, action)
+                for action in actions
+                if _release_of(wanted, action) in {None, *published}
+            ]
+        return any(changed)
 
-    async def _publish(self, wanted: Rollout) -> int | None:
-        """Publish a release before the first device is asked for it, and return the anchor's version that judged it.
+    async def _publish(self, wanted: Rollout, actions: list[Action]) -> dict[bytes, int]:
+        """Publish what devices are about to be asked for; return each release with the anchor's version that judged it.
 
-        One that can't be read, or that the newest anchor refuses, pauses the rollout: None.
+        One that can't be read, or that the newest anchor refuses, isn't in the answer, and the rollout says why.
         """
-        try:
-            return await self._publisher.ensure(wanted.release)
-        except _UNUSABLE_RELEASE as error:
-            async with self._store.writing() as transaction:
-                await self._carrier.stop(transaction, wanted.id, f"the release can't be published: {error}")
+        published = {}
+        for digest in {_release_of(wanted, action) for action in actions} - {None}:
+            assert digest is not None  # noqa: S101  # as the line above says
+            try:
+                published[digest] = await self._publisher.ensure(digest)
+            except _UNUSABLE_RELEASE as error:
+                async with self._store.writing() as transaction:
+                    await self._carrier.stop(transaction, wanted.id, digest, str(error))
+        return published
+
+
+def _release_of(rollout: Rollout, action: Action) -> bytes | None:
+    """Return the release that an action brings to devices."""
+    match action:
+        case Ask():
+            return rollout.plan.release
+        case Recover():
+            return rollout.plan.recovery
+        case _:
             return None

@@ -1,159 +1,214 @@
-"""What operators do with groups and rollouts: they say what is wanted, `reconcile` brings it about.
+"""What operators do with rollouts: they say what is wanted, `reconcile` brings it about.
 
-await rollouts.set_group("canary", ["bench-1"])
-rollout = await rollouts.create(release, ["canary", "production"], name="spring")
+rollout = await rollouts.create(Plan(release=digest, groups=("field",), phases=(...)), name="spring")
 await rollouts.command("spring", RolloutEvent.PAUSE)
 """
 
+import asyncio
 import re
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
+from pawl import codes
+from pawl_server.applying import Applies, applying_to
 from pawl_server.carrying import changed
-from pawl_server.domain import rollout
-from pawl_server.domain.rollout import GroupCounts, Rollout, RolloutEvent
+from pawl_server.domain.joining import allot
+from pawl_server.domain.plan import Phase, PhaseKind, Plan, PlanError
+from pawl_server.domain.progress import PhaseCounts, Progress
+from pawl_server.domain.rollout import FINAL_STATES, Rollout, RolloutEvent, begin, follow
 from pawl_server.errors import InvalidError, UnknownError
+from pawl_server.repository import Repository
 from pawl_server.store import ConflictError, Store, Transaction
-from pawl_server.store.rollouts import Member
+from pawl_server.store.joining import groups_of
+from pawl_server.store.members import Member
 
 # Begins with a letter: a rollout is also named by its number.
 NAME = re.compile(r"[a-z][a-z0-9.-]{0,62}")
 _GIVEN = "rollout-"
-GROUP_DEVICES_MAX = 10_000
-ROLLOUT_GROUPS_MAX = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RolloutView:
-    """A rollout and how far its groups are, in order."""
+    """A rollout and how far the devices of its phases are, in order."""
 
     rollout: Rollout
-    groups: list[GroupCounts]
+    phases: list[PhaseCounts]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preview:
+    """Whom a rollout would take, phase by phase, each in order of their ids, and whom of its groups not, and why."""
+
+    phases: list[list[str]]
+    left_out: dict[str, str]
+
+
+def group_by_group(release: bytes, groups: Sequence[str]) -> Plan:
+    """Return the plan that asks one group after the other, each when every device of the one before has succeeded."""
+    phases = tuple(Phase(kind=PhaseKind.GROUP, group=group) for group in groups)
+    return Plan(release=release, groups=tuple(groups), phases=phases)
 
 
 class Rollouts:
     """Commands and questions."""
 
-    def __init__(self, store: Store, clock: Callable[[], float]) -> None:
+    def __init__(self, store: Store, repository: Repository, clock: Callable[[], float]) -> None:
         self._store = store
+        self._repository = repository
         self._clock = clock
 
-    async def set_group(self, name: str, devices: Collection[str]) -> list[str]:
-        """Make a group or replace its members; rollouts that were created before keep those they had."""
-        _require_name(name, "name")
-        if len(devices) > GROUP_DEVICES_MAX:
-            raise InvalidError("devices", f"a group has at most {GROUP_DEVICES_MAX} devices")
-        members = sorted(set(devices))
-        async with self._store.writing() as transaction:
-            known = await transaction.devices(members)
-            unknown = [device for device in members if device not in known]
-            if unknown:
-                raise UnknownError(f"no device {unknown[0]} is enrolled")
-            await transaction.groups.set(name, members)
-        return members
+    async def create(self, plan: Plan, name: str | None = None) -> Rollout:
+        """Begin a rollout; the same plan again under the same name changes nothing.
 
-    async def groups(self) -> dict[str, list[str]]:
-        """Return every group and its devices."""
-        async with self._store.reading() as transaction:
-            return await transaction.groups.all()
-
-    async def create(self, release: bytes, groups: Sequence[str], name: str | None = None) -> Rollout:
-        """Begin a rollout of a release to groups, in order; the same again under one name changes nothing."""
-        if name is not None:
-            _require_name(name, "name")
-            if name.startswith(_GIVEN):
-                raise InvalidError("name", f"{_GIVEN}<number> is for rollouts without a name")
-        if not 0 < len(groups) <= ROLLOUT_GROUPS_MAX or len(set(groups)) != len(groups):
-            raise InvalidError("groups", f"name 1 to {ROLLOUT_GROUPS_MAX} groups, each once")
+        Raises:
+            InvalidError, PlanError: the name, or what the plan asks for with the devices there are.
+            UnknownError: a release or a group that isn't there.
+            ConflictError: a rollout of this name has another plan.
+        """
+        _require_name(name)
+        await self._require_releases(plan)
         async with self._store.writing() as transaction:
             known = await transaction.rollouts.named(name) if name else None
             if known is not None:
-                return _same(known, release, groups)
-            created = await self._add(transaction, release, groups, name)
+                return _same(known, plan)
+            number = await transaction.rollouts.next_id()
+            phases = await self._allot(transaction, plan, name or f"{_GIVEN}{number}")
+            created = begin(
+                plan, rollout_id=number, name=name or f"{_GIVEN}{number}", now_s=int(self._clock())
+            )
+            await transaction.rollouts.add(created)
+            await transaction.joining.add(created.id, phases)
             transaction.tell(changed(created))
         return created
 
-    async def _add(
-        self, transaction: Transaction, release: bytes, groups: Sequence[str], name: str | None
-    ) -> Rollout:
-        if await transaction.release(release) is None:
-            raise UnknownError(f"no release {release.hex()} was imported")
-        members = await _members(transaction, groups)
-        now_s = int(self._clock())
-        new = Rollout(
-            id=0,
-            name=name or "",
-            release=release,
-            groups=tuple(groups),
-            created_at_s=now_s,
-            changed_at_s=now_s,
-        )
-        added = replace(new, id=await transaction.rollouts.add(new, members))
-        if not name:
-            added = replace(added, name=f"{_GIVEN}{added.id}")
-            await transaction.rollouts.keep(added)
-        return added
+    async def preview(self, plan: Plan, name: str | None = None) -> Preview:
+        """Return whom this plan would take under this name, were it created now; nothing is changed.
+
+        Raises what `create` raises.
+        """
+        _require_name(name)
+        await self._require_releases(plan)
+        async with self._store.reading() as transaction:
+            drawn = name or f"{_GIVEN}{await transaction.rollouts.next_id()}"
+            allotted = await self._allot(transaction, plan, drawn)
+            left = await transaction.joining.left_out(plan, int(self._clock()))
+        phases: list[list[str]] = [[] for _ in plan.phases]
+        for device in sorted(allotted):
+            phases[allotted[device]].append(device)
+        why = {device: f"excluded from group {group}" for device, group in left.excluded.items()}
+        why |= dict.fromkeys(left.quarantined, "quarantined")
+        why |= {device: f"in rollout {other}, which hasn't ended" for device, other in left.busy.items()}
+        return Preview(phases=phases, left_out=why)
+
+    async def _require_releases(self, plan: Plan) -> None:
+        async with self._store.reading() as transaction:
+            for field, digest in (("release", plan.release), ("recovery", plan.recovery)):
+                found = await transaction.release(digest) if digest is not None else None
+                if digest is not None and found is None:
+                    raise UnknownError(f"no release {digest.hex()} was imported")
+                if found is not None and found.is_recovery != (field == "recovery"):
+                    raise PlanError(field, _WRONG_PURPOSE[field])
+        if plan.recovery is not None:
+            await asyncio.to_thread(self._require_recovery, plan.release, plan.recovery)
+
+    def _require_recovery(self, release: bytes, recovery: bytes) -> None:
+        """Refuse a recovery release that the newest anchor refuses, or that isn't for this release."""
+        bad, good = self._repository.open(release), self._repository.open(recovery)
+        del bad, good
+
+    async def _allot(self, transaction: Transaction, plan: Plan, name: str) -> dict[str, int]:
+        names = groups_of(plan)
+        known = {group.name for group in await transaction.groups.all(names)}
+        for group in names:
+            if group not in known:
+                raise UnknownError(f"no group {group}")
+        target = await transaction.joining.target(plan, int(self._clock()))
+        if not target and not plan.stays_open:
+            raise PlanError(
+                "groups", "no device can be taken: the groups are empty, or others have their devices"
+            )
+        return allot(plan, name, target) if target else {}
 
     async def command(self, name: str, event: RolloutEvent) -> Rollout:
-        """Pause, resume or cancel; RolloutStateError if its state doesn't allow that."""
+        """Do what an operator says; RolloutStateError if its state doesn't allow that.
+
+        ConflictError if it would go on after its end, and a rollout that hasn't ended has one of its devices.
+        """
         async with self._store.writing() as transaction:
             before = await _find(transaction, name)
-            after = rollout.follow(before, event, int(self._clock()), _REASONS.get(event, ""))
-            if event is RolloutEvent.RESUME and after != before:
-                unsettled = await transaction.rollouts.members(before, rollout.UNSETTLED)
-                await transaction.rollouts.mark_asked(
-                    before, [member.device for member in unsettled], is_asked=False
-                )
+            now_s = int(self._clock())
+            # Refuses before anything is written.
+            follow(before, event, now_s, "", await transaction.members.counts(before, now_s))
+            if before.state in FINAL_STATES:
+                await _require_free(transaction, before, event)
+            if event is RolloutEvent.RETRY:
+                await transaction.members.rearm(before, codes.REASON_QUARANTINE_FINAL, now_s)
+            counts = await transaction.members.counts(before, now_s)
+            after = follow(before, event, now_s, _REASONS.get(event, ""), counts)
             await transaction.rollouts.keep(after)
             transaction.tell(changed(after))
         return after
 
-    async def all(self) -> list[RolloutView]:
-        """Return every rollout, the oldest first."""
+    async def page(self, after: int, limit: int) -> list[RolloutView]:
+        """Return the first rollouts whose id comes after this one."""
         async with self._store.reading() as transaction:
-            found = await transaction.rollouts.all()
-            return [RolloutView(rollout=one, groups=await transaction.rollouts.counts(one)) for one in found]
+            found = await transaction.rollouts.page(after, limit)
+            return [await self._view(transaction, one) for one in found]
 
     async def get(self, name: str) -> RolloutView:
         """Return a rollout by name or number."""
         async with self._store.reading() as transaction:
-            found = await _find(transaction, name)
-            return RolloutView(rollout=found, groups=await transaction.rollouts.counts(found))
+            return await self._view(transaction, await _find(transaction, name))
 
-    async def members(self, name: str) -> list[Member]:
-        """Return the devices of a rollout, in order of its groups."""
+    async def _view(self, transaction: Transaction, found: Rollout) -> RolloutView:
+        counts = await transaction.members.counts(found, int(self._clock()))
+        return RolloutView(rollout=found, phases=counts)
+
+    async def members(
+        self, name: str, after: str, limit: int, progress: Progress | None = None
+    ) -> list[Member]:
+        """Return the first devices of a rollout whose id comes after this one, of all or as far as this."""
         async with self._store.reading() as transaction:
-            return await transaction.rollouts.members(await _find(transaction, name))
+            found = await _find(transaction, name)
+            return await transaction.members.page(found, int(self._clock()), after, limit, progress)
+
+    async def applying_to(self, device: str) -> Applies:
+        """Return which rollout has to do with a device, and why."""
+        async with self._store.reading() as transaction:
+            return await applying_to(transaction, device, int(self._clock()))
 
 
-_REASONS = {RolloutEvent.PAUSE: "paused by an operator", RolloutEvent.CANCEL: "cancelled by an operator"}
+_REASONS = {
+    RolloutEvent.PAUSE: "paused by an operator",
+    RolloutEvent.CANCEL: "cancelled by an operator",
+    RolloutEvent.REJECT: "rejected",
+    RolloutEvent.ROLL_BACK: "rolled back by an operator",
+}
+_WRONG_PURPOSE = {
+    "release": "this is a recovery release: it goes only to devices that took the release it recovers from",
+    "recovery": "this is no recovery release: name one that was signed for that purpose",
+}
 
 
-def _require_name(name: str, field: str) -> None:
+def _require_name(name: str | None) -> None:
+    if name is None:
+        return
     if not NAME.fullmatch(name):
-        raise InvalidError(field, f"{name!r} is no name: a letter, then a-z, 0-9, . and -, 63 at most")
+        raise InvalidError("name", f"{name!r} is no name: a letter, then a-z, 0-9, . and -, 63 at most")
+    if name.startswith(_GIVEN):
+        raise InvalidError("name", f"{_GIVEN}<number> is for rollouts without a name")
 
 
-def _same(known: Rollout, release: bytes, groups: Sequence[str]) -> Rollout:
-    if (known.release, known.groups) != (release, tuple(groups)):
-        raise ConflictError(f"a rollout {known.name} of another release or other groups exists")
+def _same(known: Rollout, plan: Plan) -> Rollout:
+    if known.plan != plan:
+        raise ConflictError(f"a rollout {known.name} with another plan exists: choose another name")
     return known
 
 
-async def _members(transaction: Transaction, groups: Sequence[str]) -> list[list[str]]:
-    """Return the devices of each group; who is in several belongs to the first."""
-    known, busy = await transaction.groups.all(), await transaction.rollouts.busy()
-    members: list[list[str]] = []
-    taken: set[str] = set()
-    for name in groups:
-        if not known.get(name):
-            raise UnknownError(f"group {name} has no devices" if name in known else f"no group {name}")
-        members.append([device for device in known[name] if device not in taken])
-        taken.update(known[name])
-    for device in sorted(taken):
-        if device in busy:
-            raise ConflictError(f"{device} is in rollout {busy[device]}, which hasn't ended: cancel it first")
-    return members
+async def _require_free(transaction: Transaction, rollout: Rollout, event: RolloutEvent) -> None:
+    other = await transaction.joining.busy_elsewhere(rollout)
+    if other is not None and event in {RolloutEvent.RETRY, RolloutEvent.ROLL_BACK}:
+        raise ConflictError(f"{other[0]} is in rollout {other[1]}, which hasn't ended: cancel that one first")
 
 
 async def _find(transaction: Transaction, name: str) -> Rollout:

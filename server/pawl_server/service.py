@@ -24,7 +24,9 @@ from pawl_server.domain.changes import Changes, Outgoing
 from pawl_server.domain.fleet import Assignment, Device, Enrolment
 from pawl_server.errors import UnknownError
 from pawl_server.events import AssignmentSettled, Event, JudgesDisagreed, OfferMade, RolloutChanged
+from pawl_server.failing import FailureWatch
 from pawl_server.freshness import FreshnessWatch
+from pawl_server.groups import Groups
 from pawl_server.inbound import UP_TOPICS
 from pawl_server.ingest import Ingest
 from pawl_server.inventory import Inventory
@@ -78,14 +80,18 @@ class FleetServer:
         )
         self._reconciler = Reconciler(
             self.store,
-            Carrier(self._desk, clock),
+            Carrier(self._desk, clock, offers_per_s=settings.offers_per_s),
+            FailureWatch(self.store, self._desk, clock),
             self._publisher,
             pass_s=settings.reconcile_pass_s,
         )
         self._freshness = FreshnessWatch(self.store, clock, limit_s=settings.late_after_s)
         self._refusal_log = RefusalLog(time.monotonic)
-        self.inventory = Inventory(self.store, clock, late_after_s=settings.late_after_s)
-        self.rollouts = Rollouts(self.store, clock)
+        self.inventory = Inventory(
+            self.store, clock, late_after_s=settings.late_after_s, registration=settings.registration
+        )
+        self.groups = Groups(self.store, clock)
+        self.rollouts = Rollouts(self.store, self._repository, clock)
         self._anchor_publisher = AnchorPublisher(self._chain, self._publish, retry_s=settings.outbox_retry_s)
         self._link = MqttLink(_link_settings(settings), self._on_messages, self._on_reconnected)
         self._outbox = OutboxSender(

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
 
+from pawl_server.domain.registration import Registration
 from pawl_server.mqtt.broker_config import BrokerSettings
 
 DATABASE_NAME = "pawl.sqlite"
@@ -32,12 +33,14 @@ class ServerSettings:
     anchor: Path
     next_director_key: Path | None = None
     late_after_s: int = LATE_AFTER_S
+    registration: Registration = Registration.PRE_REGISTERED
     client_id: str = "_ingest"
     bundle_max_bytes: int = 64 * 1024 * 1024
     publish_window: int = 64
     start_timeout_s: float = 20.0
     outbox_retry_s: float = 1.0
     reconcile_pass_s: float = 2.0
+    offers_per_s: int = 50
     watch_pass_s: float = 60.0
     watcher_queue_max: int = 10_000
 

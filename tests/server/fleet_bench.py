@@ -121,7 +121,7 @@ def confirmed(digest):
 
 @dataclass(frozen=True, kw_only=True)
 class Fleet:
-    """Keys and anchor in a folder, and what the server makes of them."""
+    """Keys and anchor in a folder, and what the server makes of them; `told` is what its store told so far."""
 
     folder: Path
     keys: object
@@ -131,6 +131,7 @@ class Fleet:
     desk: OfferDesk
     repository: Repository
     store: Store
+    told: list
 
     def opened_offer(self, payload):
         """Return the offer that a device of this fleet finds in a message."""
@@ -147,6 +148,7 @@ def make_fleet(folder):
     judges = Judges((folder / "anchor").read_bytes(), folder / "disagreements")
     anchor = judges.anchor
     chain = TrustChain((folder / "anchor").read_bytes(), [director])
+    told = []
     return Fleet(
         folder=folder,
         keys=keys,
@@ -155,7 +157,8 @@ def make_fleet(folder):
         judges=judges,
         desk=OfferDesk(authority=chain),
         repository=Repository(folder / "releases", judges, bundle_max_bytes=BUNDLE_MAX_BYTES),
-        store=Store(folder / "pawl.sqlite"),
+        store=Store(folder / "pawl.sqlite", told.extend, lambda: NOW_S),
+        told=told,
     )
 
 

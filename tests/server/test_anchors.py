@@ -24,6 +24,7 @@ from pawl_server.events import AnchorImported, AssignmentSettled, OfferSent, Rol
 from pawl_server.outbox import OutboxSender
 from pawl_server.service import FleetServer
 from pawl_server.signing import DirectorKeyError
+from pawl_server.store import Store
 from pawl_server.watchers import Watchers
 
 
@@ -210,10 +211,10 @@ def test_the_anchors_are_on_the_broker_before_an_offer_is(fleet):
     async def scenario():
         watchers = Watchers(queue_max=10)
         publisher = AnchorPublisher(fleet.chain, publish, retry_s=0.01)
-        async with open_store(fleet.store) as store:
+        async with open_store(Store(fleet.folder / "pawl.sqlite", watchers.tell)) as store:
             async with store.writing() as transaction:
                 await transaction.enroll(Device(enrolment=BENCH.enrolment))
-            outbox = OutboxSender(store, publish, watchers, retry_s=0.01, prepare=publisher.ensure)
+            outbox = OutboxSender(store, publish, retry_s=0.01, prepare=publisher.ensure)
             sender = asyncio.create_task(outbox.run())
             for step in (lambda: None, lambda: None, publisher.on_reconnected):
                 step()

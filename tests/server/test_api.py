@@ -1,13 +1,11 @@
 """The HTTP interface over the real service and store: every noun, every refusal, and what nobody may do."""
 
-import asyncio
 import json
-from contextlib import asynccontextmanager
 from dataclasses import replace
 
-import httpx2
 import pytest
-from fleet_bench import NOW_S, FakeFleetDevice, make_fleet
+from api_bench import BENCH, BUNDLE_MAX_BYTES, run_api
+from fleet_bench import NOW_S, FakeFleetDevice
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from release_factory import KeyPair, make_anchor, make_keys, make_release
@@ -15,87 +13,11 @@ from release_factory import KeyPair, make_anchor, make_keys, make_release
 from pawl import cbor, codes
 from pawl.index import b64u
 from pawl_server import access
-from pawl_server.api import create_app
 from pawl_server.api.gate import JSON_MAX_BYTES
 from pawl_server.errors import InvalidError
 from pawl_server.mqtt.inbox import Message
 from pawl_server.service import FleetServer
-from pawl_server.settings import ServerSettings
 from pawl_server.store import ConflictError
-from pawl_tools.pki import create_authority
-
-BENCH = FakeFleetDevice(name="bench-1")
-BUNDLE_MAX_BYTES = 100_000
-
-
-class Api:
-    """A client with a token, and what is behind the interface."""
-
-    def __init__(self, fleet, service, client):
-        self.fleet = fleet
-        self.service = service
-        self.client = client
-
-    async def ask(self, method, path, status=200, **request):
-        """Return the answer, which must have this status."""
-        response = await self.client.request(method, f"/v1{path}", **request)
-        assert response.status_code == status, response.text
-        if status >= 400:
-            assert response.headers["content-type"] == "application/problem+json"
-            assert {"title", "status", "detail", "next"} <= set(response.json())
-        return response.json()
-
-    async def prepare(self):
-        """Enroll a device, import a release, make a group; return the release's digest as text."""
-        await self.ask("POST", "/enrolments", 201, json=BENCH.enrolment_file())
-        imported = await self.ask("POST", "/releases", 201, content=make_release(self.fleet.keys))
-        await self.ask("PUT", "/groups/canary", json={"devices": ["bench-1"]})
-        return imported["digest"]
-
-
-def _write_tls_files(folder):
-    """Write what the link, which these tests don't start, wants to see."""
-    authority = create_authority("test")
-    (folder / "ca.pem").write_bytes(authority.certificate_pem())
-    (folder / "crt.pem").write_bytes(authority.certificate_pem())
-    (folder / "key.pem").write_bytes(authority.key_pem())
-
-
-@asynccontextmanager
-async def _api(folder):
-    fleet = make_fleet(folder)
-    _write_tls_files(folder)
-    settings = ServerSettings(
-        folder=folder / "server",
-        broker_host="127.0.0.1",
-        broker_port=1,
-        tls_authority=folder / "ca.pem",
-        tls_certificate=folder / "crt.pem",
-        tls_key=folder / "key.pem",
-        director_key=folder / "director.pem",
-        anchor=folder / "anchor",
-        bundle_max_bytes=BUNDLE_MAX_BYTES,
-    )
-    service = FleetServer(settings, lambda: NOW_S)
-    await service.open()
-    token = await access.new_token(service.store, "test", NOW_S)
-    transport = httpx2.ASGITransport(create_app(service, asyncio.Event()), raise_app_exceptions=False)
-    headers = {"Authorization": f"Bearer {token}"}
-    try:
-        async with httpx2.AsyncClient(
-            transport=transport, base_url="http://pawl.test", headers=headers
-        ) as client:
-            yield Api(fleet, service, client)
-    finally:
-        await service.store.close()
-
-
-def _run(folder, scenario):
-    async def main():
-        async with _api(folder) as api:
-            await scenario(api)
-
-    asyncio.run(main())
 
 
 def test_nothing_is_told_without_a_token(tmp_path):
@@ -110,7 +32,7 @@ def test_nothing_is_told_without_a_token(tmp_path):
             response = await api.client.get(path, headers={"Authorization": ""})
             assert response.status_code == 200
 
-    _run(tmp_path, scenario)
+    run_api(tmp_path, scenario)
 
 
 def test_tokens_are_kept_as_digests_under_names_of_their_own(tmp_path):
@@ -126,7 +48,7 @@ def test_tokens_are_kept_as_digests_under_names_of_their_own(tmp_path):
         for file in (tmp_path / "server").iterdir():
             assert file.is_dir() or token.encode() not in file.read_bytes()
 
-    _run(tmp_path, scenario)
+    run_api(tmp_path, scenario)
 
 
 def test_devices_are_enrolled_once_and_listed_in_pages(tmp_path):
@@ -146,7 +68,7 @@ def test_devices_are_enrolled_once_and_listed_in_pages(tmp_path):
         assert "bench-1 is enrolled with another" in again["detail"]
         await api.ask("GET", "/devices/ghost", 404)
 
-    _run(tmp_path, scenario)
+    run_api(tmp_path, scenario)
 
 
 @pytest.mark.parametrize(
@@ -173,7 +95,7 @@ def test_an_enrolment_that_cannot_be_names_its_field(tmp_path, change, field):
         assert answer["field"] == field
         assert (await api.ask("GET", "/devices"))["devices"] == []
 
-    _run(tmp_path, scenario)
+    run_api(tmp_path, scenario)
 
 
 def test_releases_are_judged_like_devices_do(tmp_path):
@@ -196,7 +118,7 @@ def test_releases_are_judged_like_devices_do(tmp_path):
             refused = await api.ask("POST", "/releases", 422, content=content)
             assert refused["field"] == "release" and says in refused["detail"]
 
-    _run(tmp_path, scenario)
+    run_api(tmp_path, scenario)
 
 
 def test_anchors_are_imported_in_order(tmp_path):
@@ -219,7 +141,7 @@ def test_anchors_are_imported_in_order(tmp_path):
             assert refused.get("field") == field and says in refused["detail"]
         assert len((await api.ask("GET", "/anchors"))["anchors"]) == 2
 
-    _run(tmp_path, scenario)
+    run_api(tmp_path, scenario)
 
 
 def test_what_a_device_proved_and_what_it_claims_are_told_apart(tmp_path):
@@ -254,7 +176,7 @@ def test_what_a_device_proved_and_what_it_claims_are_told_apart(tmp_path):
             {"boot": 7, "uptime_s": 3, "reason": "budget", "detail": None},
         ]
 
-    _run(tmp_path, scenario)
+    run_api(tmp_path, scenario)
 
 
 def test_a_replaced_server_says_so(tmp_path):
@@ -268,7 +190,7 @@ def test_a_replaced_server_says_so(tmp_path):
         await newer.store.close()
         assert (await api.ask("GET", "/devices"))["devices"] == []
 
-    _run(tmp_path, scenario)
+    run_api(tmp_path, scenario)
 
 
 def test_bodies_are_bounded_whatever_length_they_announce(tmp_path):
@@ -286,7 +208,7 @@ def test_bodies_are_bounded_whatever_length_they_announce(tmp_path):
         json_type = {"Content-Type": "application/json"}
         await api.ask("POST", "/enrolments", 413, content=endless(1000), headers=json_type)
 
-    _run(tmp_path, scenario)
+    run_api(tmp_path, scenario)
 
 
 def test_a_rollout_from_creation_to_cancellation(tmp_path):
@@ -317,7 +239,7 @@ def test_a_rollout_from_creation_to_cancellation(tmp_path):
         (line,) = [line for line in stream.text.splitlines() if line.startswith("data: ")]
         assert json.loads(line.removeprefix("data: "))["reason"] == "cancelled by an operator"
 
-    _run(tmp_path, scenario)
+    run_api(tmp_path, scenario)
 
 
 def test_what_a_rollout_cannot_have_is_named(tmp_path):
@@ -343,7 +265,7 @@ def test_what_a_rollout_cannot_have_is_named(tmp_path):
             await api.ask("GET", path, 404)
         assert (await api.ask("GET", "/groups"))["groups"] == [{"name": "canary", "devices": ["bench-1"]}]
 
-    _run(tmp_path, scenario)
+    run_api(tmp_path, scenario)
 
 
 def test_what_http_itself_refuses_is_a_problem_too(tmp_path):
@@ -356,7 +278,7 @@ def test_what_http_itself_refuses_is_a_problem_too(tmp_path):
         for content, status in ((b"", 422), (b"{", 422), (b"\xff", 400), (b"[" * 5000, 400)):
             await api.ask("POST", "/enrolments", status, content=content, headers=json_type)
 
-    _run(tmp_path, scenario)
+    run_api(tmp_path, scenario)
 
 
 def test_a_fault_of_ours_shows_no_traceback(tmp_path, caplog):
@@ -368,7 +290,7 @@ def test_a_fault_of_ours_shows_no_traceback(tmp_path, caplog):
         assert "Traceback" not in json.dumps(answer) and str(tmp_path) not in json.dumps(answer)
         assert "a request failed" in caplog.text
 
-    _run(tmp_path, scenario)
+    run_api(tmp_path, scenario)
 
 
 def test_the_description_names_every_path_and_asks_for_a_token(tmp_path):
@@ -395,7 +317,7 @@ def test_the_description_names_every_path_and_asks_for_a_token(tmp_path):
         for path, methods in paths.items():
             assert path == "/v1/health" or all("security" in one for one in methods.values())
 
-    _run(tmp_path, scenario)
+    run_api(tmp_path, scenario)
 
 
 _JSON = st.recursive(
@@ -427,4 +349,4 @@ def test_no_json_is_answered_with_a_fault_of_ours(values, tmp_path_factory):
             response = await api.client.request(method, f"/v1{path}", content=content, headers=headers)
             assert response.status_code < 500, (path, content, response.text)
 
-    _run(tmp_path_factory.mktemp("fuzz"), scenario)
+    run_api(tmp_path_factory.mktemp("fuzz"), scenario)

@@ -13,7 +13,7 @@ from pawl import codes
 from pawl_server.domain.changes import Changes
 from pawl_server.domain.fleet import Assignment, Device
 from pawl_server.service import FleetServer
-from pawl_server.store import FencedError, SchemaError, Store
+from pawl_server.store import FencedError
 
 
 @pytest.fixture
@@ -92,33 +92,13 @@ async def _write(store, changes):
 
 
 def test_the_fence_rises_with_every_start(bench, fleet):
-    """One row, whatever happened to the process before."""
+    """One row a name, whatever happened to the process before."""
 
     async def number():
         server = FleetServer(server_settings(bench, fleet), lambda: NOW_S)
         await server.open()
         await server.store.close()
         with closing(sqlite3.connect(fleet.folder / "server" / "pawl.sqlite")) as connection:
-            return connection.execute("SELECT number FROM fence").fetchall()
+            return connection.execute("SELECT name, number FROM workers").fetchall()
 
-    assert [asyncio.run(number()) for _ in range(3)] == [[(1,)], [(2,)], [(3,)]]
-
-
-@pytest.mark.parametrize(
-    ("statements", "says"),
-    [
-        (["CREATE TABLE devices (id TEXT)"], "version 1"),
-        (["CREATE TABLE schema (version INTEGER)", "INSERT INTO schema VALUES (99)"], "version 99"),
-    ],
-)
-def test_a_database_of_another_version_is_refused(tmp_path, statements, says):
-    """By name and with the next step; nothing in it is changed."""
-    path = tmp_path / "pawl.sqlite"
-    with closing(sqlite3.connect(path)) as connection, connection:
-        for statement in statements:
-            connection.execute(statement)
-    with pytest.raises(SchemaError, match=rf"{says}.*pawl server init"):
-        asyncio.run(Store(path).open())
-    with closing(sqlite3.connect(path)) as connection:
-        tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    assert tables == (1,)
+    assert [asyncio.run(number()) for _ in range(3)] == [[("main", number)] for number in (1, 2, 3)]

@@ -94,8 +94,10 @@ class Harness:
         )
 
     async def take(self, *messages):
-        """Ingest one batch."""
-        return await self.ingest.take(list(messages))
+        """Ingest one batch; return what was told of it."""
+        before = len(self.fleet.told)
+        await self.ingest.take(list(messages))
+        return self.fleet.told[before:]
 
     async def offers(self):
         """Return (topic, offer) of what is queued."""

@@ -40,7 +40,7 @@ def test_a_release_the_judges_differ_about_is_not_published(fleet):
     """Imported in agreement, opened in disagreement: nothing is sent, and whoever watches is told."""
     release = fleet.repository.add(make_release(fleet.keys))
     make_differ(fleet.judges)
-    sent, told = [], []
+    sent = []
 
     async def publish(message):
         sent.append(message)
@@ -52,13 +52,13 @@ def test_a_release_the_judges_differ_about_is_not_published(fleet):
             repository = Repository(
                 fleet.folder / "releases", fleet.judges, bundle_max_bytes=BUNDLE_MAX_BYTES
             )
-            publisher = Publisher(store, repository, publish, told.extend, lambda: NOW_S, window=4)
+            publisher = Publisher(store, repository, publish, lambda: NOW_S, window=4)
             with pytest.raises(DisagreementError):
                 await publisher.publish(release.digest)
 
     asyncio.run(scenario())
     assert sent == []
-    [event] = told
+    [event] = fleet.told
     assert isinstance(event, JudgesDisagreed)
     assert event.case.startswith(str(fleet.folder / "disagreements"))
 

@@ -17,6 +17,7 @@ from pawl_server.events import AssignmentSettled, HelloReceived, MessageRefused,
 from pawl_server.mqtt.link import LinkError
 from pawl_server.outbox import OutboxSender
 from pawl_server.service import FleetServer, UnknownError
+from pawl_server.store import Store
 from pawl_server.watchers import Watchers
 
 IMAGE = bytes(range(256)) * 40
@@ -217,13 +218,13 @@ def test_what_the_broker_did_not_take_is_sent_again(fleet, caplog):
             raise LinkError("refused")
 
     async def scenario():
-        async with open_store(fleet.store) as store:
+        async with open_store(Store(fleet.folder / "pawl.sqlite", watchers.tell)) as store:
             async with store.writing() as transaction:
                 await transaction.enroll(Device(enrolment=BENCH.enrolment))
                 offer = Outgoing(topic=BENCH.offer_topic, payload=b"offer", device="bench-1")
                 await transaction.write(Changes(offers={"bench-1": offer}), NOW_S)
             events = watchers.watch()
-            outbox = OutboxSender(store, publish, watchers, retry_s=0.01, prepare=_nothing)
+            outbox = OutboxSender(store, publish, retry_s=0.01, prepare=_nothing)
             sender = asyncio.create_task(outbox.run())
             assert await until(events, OfferSent) == [OfferSent(device="bench-1")]
             sender.cancel()

@@ -1,20 +1,5 @@
-"""Vendor and class identifiers: UUID version 5 of names that people can read (suit-manifest §8.4.8.2)."""
+"""Vendor and class identifiers as people write them; the server reads them the same way."""
 
-import uuid
+from pawl_server.domain.identifiers import class_id, vendor_id
 
-
-def vendor_id(text: str) -> bytes:
-    """Return the 16 bytes of a vendor given as its domain name, or as a UUID."""
-    return _uuid(text) or uuid.uuid5(uuid.NAMESPACE_DNS, text).bytes
-
-
-def class_id(vendor: bytes, text: str) -> bytes:
-    """Return the 16 bytes of a device class given as its name within the vendor, or as a UUID."""
-    return _uuid(text) or uuid.uuid5(uuid.UUID(bytes=vendor), text).bytes
-
-
-def _uuid(text: str) -> bytes | None:
-    try:
-        return uuid.UUID(text).bytes
-    except ValueError:
-        return None
+__all__ = ["class_id", "vendor_id"]

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from pawl import cbor, codes
+from pawl_server.domain import versions
 from pawl_tools.errors import ToolError
 
 RECOVERS_MAX = 4
 _SEQUENCE_MAX = 2**64 - 1
-_VERSION_NUMBERS_MAX = 6
 _COMPARISONS = {
     ">": codes.VERSION_GREATER,
     ">=": codes.VERSION_GREATER_EQUAL,
@@ -70,18 +70,18 @@ class Statement:
         """Refuse what no device would accept."""
         if not 0 <= self.sequence <= _SEQUENCE_MAX:
             raise ToolError("the sequence number must fit 64 bits: epoch << 32 | counter")
-        if not 1 <= len(self.version) <= _VERSION_NUMBERS_MAX:
+        if not 1 <= len(self.version) <= versions.NUMBERS_MAX:
             raise ToolError("a version has 1 to 6 numbers, such as 1.4.0")
         if len(self.recovers) > RECOVERS_MAX:
             raise ToolError(f"a recovery release names at most {RECOVERS_MAX} images: sign another one")
 
 
 def parse_version(text: str) -> tuple[int, ...]:
-    """Return the numbers of a version written with dots."""
+    """Return the numbers of a version as people write it; the server reads it the same way."""
     try:
-        return tuple(int(part) for part in text.split("."))
-    except ValueError:
-        raise ToolError(f"{text!r} is not a version: write numbers with dots, such as 1.4.0") from None
+        return versions.parse_version(text)
+    except versions.VersionError as error:
+        raise ToolError(str(error)) from None
 
 
 def parse_condition(text: str) -> Condition:

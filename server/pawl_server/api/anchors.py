@@ -8,6 +8,7 @@ from starlette.requests import Request
 
 from pawl.index import b64u
 from pawl_server.api.context import Service
+from pawl_server.api.keyed import KEYED, answered
 from pawl_server.store.anchors import StoredAnchor
 
 router = APIRouter(prefix="/anchors", tags=["anchors"])
@@ -40,7 +41,13 @@ async def list_anchors(service: Service) -> AnchorList:
     return AnchorList(anchors=[AnchorView.of(one) for one in await service.anchors()])
 
 
-@router.post("", status_code=201, openapi_extra={"requestBody": _FILE | {"required": True}})
+@router.post(
+    "",
+    status_code=201,
+    openapi_extra={"requestBody": _FILE | {"required": True}},
+    dependencies=KEYED,
+    responses=answered(201, "The anchor is in the chain"),
+)
 async def import_anchor(service: Service, request: Request) -> AnchorView:
     """Import the anchor that follows the newest one: releases that it stops are offered no more.
 

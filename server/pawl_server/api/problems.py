@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse
@@ -17,8 +18,10 @@ from starlette.responses import JSONResponse
 from pawl.errors import ManifestError, PawlError, TrustError
 from pawl.names import reason_name
 from pawl_server.domain.director import FinalError
+from pawl_server.domain.plan import PlanError
 from pawl_server.domain.rollout import RolloutStateError
 from pawl_server.errors import InvalidError, UnknownError
+from pawl_server.filters import FilterError
 from pawl_server.judges import DisagreementError
 from pawl_server.signing import DirectorKeyError
 from pawl_server.store import ConflictError, FencedError
@@ -26,6 +29,20 @@ from pawl_server.store import ConflictError, FencedError
 _log = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
+
+
+class ProblemView(BaseModel):
+    """What went wrong, and what to do next; `field` is where it stands in what was sent, `position` the character there."""
+
+    model_config = ConfigDict(title="Problem")
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    next: str
+    field: str = Field(default="", examples=["phases.0.size", "after", "Idempotency-Key"])
+    position: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +57,8 @@ class Kind:
 KINDS: dict[type[Exception], Kind] = {
     UnknownError: Kind(status=404, title="unknown", next="list what there is, and check the name"),
     InvalidError: Kind(status=422, title="invalid", next="correct the field and send it again"),
+    PlanError: Kind(status=422, title="invalid", next="correct the field and send it again"),
+    FilterError: Kind(status=422, title="invalid", next="correct the filter and send it again"),
     RequestValidationError: Kind(status=422, title="invalid", next="correct the field and send it again"),
     ConflictError: Kind(
         status=409, title="conflict", next="look at what is there, then choose another name or end it"
@@ -74,13 +93,19 @@ _NEXT_BY_STATUS = {
 }
 
 
-def problem(
-    status: int, title: str, detail: str, next_step: str, *, field: str | None = None
+def problem(  # noqa: PLR0913  # the members of a problem
+    status: int,
+    title: str,
+    detail: str,
+    next_step: str,
+    *,
+    field: str | None = None,
+    position: int | None = None,
 ) -> JSONResponse:
     """Return the response that tells a problem."""
     content = {"type": "about:blank", "title": title, "status": status, "detail": detail, "next": next_step}
-    if field is not None:
-        content["field"] = field
+    told = {"field": field, "position": position}
+    content |= {name: value for name, value in told.items() if value is not None}
     headers = {"WWW-Authenticate": "Bearer"} if status == 401 else None
     return JSONResponse(content, status, headers, MEDIA_TYPE)
 
@@ -101,7 +126,14 @@ def _answer(_request: Request, error: Exception) -> JSONResponse:
     kind = next(KINDS[one] for one in type(error).__mro__ if one in KINDS)
     tell = next((_TELLERS[one] for one in type(error).__mro__ if one in _TELLERS), _told)
     field, detail = tell(error)
-    return problem(kind.status, kind.title, detail, kind.next, field=field)
+    position = _position(error)
+    return problem(kind.status, kind.title, detail, kind.next, field=field, position=position)
+
+
+def _position(error: BaseException) -> int | None:
+    """Return which character of a filter is to blame, if one is."""
+    blamed = error if isinstance(error, FilterError) else error.__cause__
+    return blamed.position if isinstance(blamed, FilterError) else None
 
 
 def _answer_http(_request: Request, error: Exception) -> JSONResponse:
@@ -118,6 +150,15 @@ def _told(error: Exception) -> tuple[str | None, str]:
 
 def _told_invalid(error: Exception) -> tuple[str | None, str]:
     return getattr(error, "field", None), str(error)
+
+
+def _told_plan(error: Exception) -> tuple[str | None, str]:
+    assert isinstance(error, PlanError)  # noqa: S101  # the table's row
+    return error.field, error.text
+
+
+def _told_filter(error: Exception) -> tuple[str | None, str]:
+    return "filter", str(error)
 
 
 def _told_manifest(error: Exception) -> tuple[str | None, str]:
@@ -143,6 +184,8 @@ def _told_request(error: Exception) -> tuple[str | None, str]:
 
 _TELLERS: dict[type[Exception], Callable[[Exception], tuple[str | None, str]]] = {
     InvalidError: _told_invalid,
+    PlanError: _told_plan,
+    FilterError: _told_filter,
     ManifestError: _told_manifest,
     TrustError: _told_anchor,
     RequestValidationError: _told_request,

@@ -2,12 +2,14 @@
 
 from typing import Self
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Response
 from pydantic import BaseModel
 from starlette.requests import Request
 
 from pawl.index import b64u
 from pawl_server.api.context import Service
+from pawl_server.api.keyed import KEYED, answered
+from pawl_server.api.values import ReleasePath
 from pawl_server.domain.fleet import Release
 
 router = APIRouter(prefix="/releases", tags=["releases"])
@@ -53,14 +55,21 @@ async def list_releases(service: Service) -> ReleaseList:
 
 
 @router.get("/{digest}")
-async def show_release(service: Service, digest: str) -> ReleaseView:
+async def show_release(service: Service, digest: ReleasePath) -> ReleaseView:
     """Show a release by its digest, or by what the digest begins with."""
     return ReleaseView.of(await service.inventory.release(digest))
 
 
-@router.post("", status_code=201, openapi_extra={"requestBody": _BUNDLE | {"required": True}})
-async def import_release(service: Service, request: Request) -> ReleaseView:
+@router.post(
+    "",
+    status_code=201,
+    openapi_extra={"requestBody": _BUNDLE | {"required": True}},
+    dependencies=KEYED,
+    responses=answered(201, "The release is imported"),
+)
+async def import_release(service: Service, request: Request, response: Response) -> ReleaseView:
     """Import a bundle; refused with the device's reason if a device would refuse it. The same again changes nothing."""
     # The gate bounds what is read here.
     digest = await service.import_release(await request.body())
+    response.headers["Location"] = f"/v1/releases/{b64u(digest)}"
     return ReleaseView.of(await service.inventory.release(b64u(digest)))

@@ -1,187 +1,152 @@
-"""Rollouts: created, watched, paused, resumed, cancelled."""
+"""Rollouts: planned, created, watched, commanded."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from typing import Annotated, Self
+from typing import Annotated, Literal
 
-from fastapi import APIRouter
-from pydantic import BaseModel, ConfigDict, Field
+from fastapi import APIRouter, Header, Query
+from pydantic import Field
 from starlette.requests import Request
-from starlette.responses import StreamingResponse
+from starlette.responses import Response, StreamingResponse
 
-from pawl.index import b64u
+from pawl_server.api import rollout_stream
 from pawl_server.api.context import Service
-from pawl_server.domain.rollout import FINAL_STATES, Progress, RolloutEvent
-from pawl_server.rollouts import ROLLOUT_GROUPS_MAX, RolloutView
+from pawl_server.api.cursors import PAGE_DEFAULT, Cursor, Limit, NumberCursor, TextCursor
+from pawl_server.api.idempotency import REQUEST
+from pawl_server.api.keyed import KEYED, answered
+from pawl_server.api.plans import PlanBody
+from pawl_server.api.rollout_views import (
+    AppliesView,
+    MemberPage,
+    MemberView,
+    PlannedRollout,
+    RolloutFacts,
+    RolloutPage,
+)
+from pawl_server.api.values import NAME_PATTERN, Body, DevicePath, RolloutPath
+from pawl_server.domain.plan import Plan
+from pawl_server.domain.progress import Progress
+from pawl_server.domain.rollout import RolloutEvent
 from pawl_server.service import FleetServer
-from pawl_server.store.rollouts import Member
 
-router = APIRouter(prefix="/rollouts", tags=["rollouts"])
+router = APIRouter(tags=["rollouts"])
 
-LOOK_S = 0.25
-HEARTBEAT_LOOKS = 60
-_Name = Annotated[str, Field(max_length=63)]
-
-
-class RolloutBody(BaseModel):
-    """What is to be rolled out, and to whom first; `release` may be the beginning of a digest."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    release: str = Field(max_length=64)
-    groups: list[_Name] = Field(min_length=1, max_length=ROLLOUT_GROUPS_MAX)
-    name: _Name | None = None
+_ROLLOUTS = NumberCursor("rollouts")
+_MEMBERS = TextCursor("rollout-devices")
+_NAME_CHARACTERS = 16
+_OK = 200
 
 
-class GroupProgress(BaseModel):
-    """How many devices of a group are how far."""
+class RolloutBody(PlanBody):
+    """A plan, and the name that its rollout is to have; it gets one if it has none."""
 
-    name: str
-    waiting: int
-    open: int
-    held: int
-    succeeded: int
-    failed: int
-    displaced: int
+    name: Annotated[str, Field(pattern=NAME_PATTERN, examples=["spring"])] | None = None
 
 
-class RolloutFacts(BaseModel):
-    """A rollout and its groups, in order."""
+class CommandBody(Body):
+    """What a rollout is to do."""
 
-    id: int
-    name: str
-    release: str
-    state: str
-    reason: str
-    created_at_s: int
-    changed_at_s: int
-    groups: list[GroupProgress]
-
-    @classmethod
-    def of(cls, view: RolloutView) -> Self:
-        """Return what people see of a rollout."""
-        rollout = view.rollout
-        groups = [
-            GroupProgress(name=name, **{str(progress): counts.of(progress) for progress in Progress})
-            for name, counts in zip(rollout.groups, view.groups, strict=True)
-        ]
-        return cls(
-            id=rollout.id,
-            name=rollout.name,
-            release=b64u(rollout.release),
-            state=rollout.state,
-            reason=rollout.reason,
-            created_at_s=rollout.created_at_s,
-            changed_at_s=rollout.changed_at_s,
-            groups=groups,
-        )
+    command: Literal["approve", "reject", "pause", "resume", "retry", "roll-back", "cancel"]
 
 
-class MemberView(BaseModel):
-    """A device of a rollout and how far it is."""
-
-    device: str
-    group: str
-    progress: str
-    reason: str
-
-
-class RolloutDetails(RolloutFacts):
-    """A rollout with every device."""
-
-    devices: list[MemberView]
+@router.get("/rollouts")
+async def list_rollouts(service: Service, after: Cursor = "", limit: Limit = PAGE_DEFAULT) -> RolloutPage:
+    """List the rollouts, a page at a time."""
+    found = await service.rollouts.page(_ROLLOUTS.read(after), limit)
+    following = _ROLLOUTS.write(found[-1].rollout.id) if len(found) == limit else None
+    return RolloutPage(rollouts=[RolloutFacts.of(view) for view in found], next=following)
 
 
-class RolloutList(BaseModel):
-    """Every rollout, the oldest first."""
-
-    rollouts: list[RolloutFacts]
-
-
-@router.get("")
-async def list_rollouts(service: Service) -> RolloutList:
-    """List the rollouts."""
-    return RolloutList(rollouts=[RolloutFacts.of(view) for view in await service.rollouts.all()])
-
-
-@router.post("", status_code=201)
-async def create_rollout(service: Service, body: RolloutBody) -> RolloutFacts:
-    """Begin a rollout; a group starts when every device of the one before it has succeeded."""
-    release = await service.inventory.release(body.release)
-    created = await service.rollouts.create(release.digest, body.groups, body.name)
+@router.post(
+    "/rollouts",
+    status_code=201,
+    dependencies=KEYED,
+    responses={
+        **answered(201, "The rollout is there"),
+        200: {"model": PlannedRollout, "description": "With dry_run: whom it would take"},
+    },
+)
+async def create_rollout(
+    service: Service,
+    request: Request,
+    response: Response,
+    body: RolloutBody,
+    *,
+    dry_run: Annotated[bool, Query(description="Say whom it would take, and change nothing.")] = False,
+) -> RolloutFacts | PlannedRollout:
+    """Begin a rollout, or say what it would do; the same plan again under the same name changes nothing."""
+    plan = await _plan(service, body)
+    if dry_run:
+        response.status_code = _OK
+        return PlannedRollout.of(plan.phases, await service.rollouts.preview(plan, body.name))
+    created = await service.rollouts.create(plan, body.name or _name_of(request))
+    response.headers["Location"] = f"/v1/rollouts/{created.name}"
     return RolloutFacts.of(await service.rollouts.get(str(created.id)))
 
 
-@router.get("/{rollout}")
-async def show_rollout(service: Service, rollout: str) -> RolloutDetails:
-    """Show a rollout, by name or number, and all of its devices."""
-    view = await service.rollouts.get(rollout)
-    members = await service.rollouts.members(rollout)
-    facts = RolloutFacts.of(view).model_dump()
-    return RolloutDetails(**facts, devices=[_member_view(view, member) for member in members])
+def _name_of(request: Request) -> str | None:
+    """Return the name of a rollout that has none and came with a key: done twice, it must be the same rollout."""
+    digest: bytes | None = getattr(request.state, REQUEST, None)
+    return None if digest is None else f"r-{digest.hex()[:_NAME_CHARACTERS]}"
 
 
-def _member_view(view: RolloutView, member: Member) -> MemberView:
-    group = view.rollout.groups[member.position]
-    return MemberView(device=member.device, group=group, progress=member.progress, reason=member.reason)
+async def _plan(service: FleetServer, body: PlanBody) -> Plan:
+    release = await service.inventory.release(body.release)
+    recovery = await service.inventory.release(body.recovery) if body.recovery is not None else None
+    return body.plan(release.digest, recovery.digest if recovery is not None else None)
 
 
-@router.post("/{rollout}/pause")
-async def pause_rollout(service: Service, rollout: str) -> RolloutFacts:
-    """Stop offering: devices that install are held where they are."""
-    return await _command(service, rollout, RolloutEvent.PAUSE)
+@router.get("/rollouts/{rollout}")
+async def show_rollout(service: Service, rollout: RolloutPath) -> RolloutFacts:
+    """Show a rollout, by name or number: its plan, and how far it is."""
+    return RolloutFacts.of(await service.rollouts.get(rollout))
 
 
-@router.post("/{rollout}/resume")
-async def resume_rollout(service: Service, rollout: str) -> RolloutFacts:
-    """Go on; devices that failed are asked once more."""
-    return await _command(service, rollout, RolloutEvent.RESUME)
+@router.get("/rollouts/{rollout}/devices")
+async def list_rollout_devices(
+    service: Service,
+    rollout: RolloutPath,
+    progress: Annotated[Progress | None, Query(description="Those that are as far as this.")] = None,
+    after: Cursor = "",
+    limit: Limit = PAGE_DEFAULT,
+) -> MemberPage:
+    """List the devices of a rollout, a page at a time."""
+    found = await service.rollouts.members(rollout, _MEMBERS.read(after), limit, progress)
+    following = _MEMBERS.write(found[-1].device) if len(found) == limit else None
+    return MemberPage(devices=[MemberView.of(member) for member in found], next=following)
 
 
-@router.post("/{rollout}/cancel")
-async def cancel_rollout(service: Service, rollout: str) -> RolloutFacts:
-    """End it here: offers are withdrawn, what was installed stays."""
-    return await _command(service, rollout, RolloutEvent.CANCEL)
-
-
-async def _command(service: FleetServer, rollout: str, event: RolloutEvent) -> RolloutFacts:
-    after = await service.rollouts.command(rollout, event)
+@router.post(
+    "/rollouts/{rollout}/commands",
+    dependencies=KEYED,
+    responses=answered(200, "The rollout after the command"),
+)
+async def command_rollout(service: Service, rollout: RolloutPath, body: CommandBody) -> RolloutFacts:
+    """Approve, reject, pause, resume, retry, roll back or cancel a rollout; a state that it has already is no fault."""
+    after = await service.rollouts.command(rollout, RolloutEvent(body.command))
     return RolloutFacts.of(await service.rollouts.get(str(after.id)))
 
 
 @router.get(
-    "/{rollout}/events",
+    "/rollouts/{rollout}/events",
     response_class=StreamingResponse,
     responses={200: {"content": {"text/event-stream": {}}, "description": "RolloutFacts at every change"}},
 )
-async def watch_rollout(service: Service, request: Request, rollout: str) -> StreamingResponse:
+async def watch_rollout(
+    service: Service,
+    request: Request,
+    rollout: RolloutPath,
+    last_event_id: Annotated[
+        str, Header(alias="Last-Event-ID", max_length=64, description="Of the last change that was seen.")
+    ] = "",
+) -> StreamingResponse:
     """Stream the rollout as server-sent events: as it is now, then at every change, until it has ended."""
     first = RolloutFacts.of(await service.rollouts.get(rollout))
     stopping: asyncio.Event = request.app.state.stopping
-    return StreamingResponse(_changes(service, first, stopping), media_type="text/event-stream")
+    texts = rollout_stream.changes(service.rollouts, first, stopping, last_event_id)
+    return StreamingResponse(texts, media_type="text/event-stream")
 
 
-async def _changes(service: FleetServer, facts: RolloutFacts, stopping: asyncio.Event) -> AsyncIterator[str]:
-    """Yield a rollout whenever it looks different; who connects again is told how it is then, and misses nothing."""
-    yield _event(facts)
-    looks = 0
-    while facts.state not in FINAL_STATES and not stopping.is_set():
-        await _wait(stopping, LOOK_S)
-        seen = RolloutFacts.of(await service.rollouts.get(str(facts.id)))
-        looks += 1
-        if seen != facts:
-            facts, looks = seen, 0
-            yield _event(facts)
-        elif looks % HEARTBEAT_LOOKS == 0:
-            yield ": still there\n\n"
-
-
-def _event(facts: RolloutFacts) -> str:
-    return f"event: rollout\ndata: {facts.model_dump_json()}\n\n"
-
-
-async def _wait(event: asyncio.Event, timeout_s: float) -> None:
-    try:
-        await asyncio.wait_for(event.wait(), timeout_s)
-    except TimeoutError:
-        return
+@router.get("/devices/{device}/rollout")
+async def show_device_rollout(service: Service, device: DevicePath) -> AppliesView:
+    """Say which rollout applies to a device, and why."""
+    return AppliesView.of(await service.rollouts.applying_to(device))

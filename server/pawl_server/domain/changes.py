@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from pawl_server.domain.fleet import Assignment, Device
 from pawl_server.domain.outcomes import SignedReport
+from pawl_server.domain.registration import Candidate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +37,7 @@ class Changes:
     reports: list[SignedReport] = field(default_factory=list)
     refusals: Counter[Refusal] = field(default_factory=Counter)
     offers: dict[str, Outgoing] = field(default_factory=dict)
+    candidates: dict[str, Candidate] = field(default_factory=dict)
 
     def keep_assignment(self, assignment: Assignment) -> None:
         """Put an assignment in."""

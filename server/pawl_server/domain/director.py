@@ -4,6 +4,7 @@ The director chooses among signed releases and says how fresh its choice is; wha
 """
 
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from typing import Any
 
 from pawl import codes, messages
@@ -89,9 +90,12 @@ def take_hint(assignment: Assignment, attempts: int) -> Assignment:
 
 
 def make_offer(
-    device: Device, assignment: Assignment | None, anchor: AnchorReference, now_s: int
+    device: Device, assignment: Assignment | None, anchor: AnchorReference, now_s: int, spread_s: int = 0
 ) -> Issued | None:
-    """Return the next offer under the device's open nonce; None if no nonce is open."""
+    """Return the next offer under the device's open nonce; None if no nonce is open.
+
+    Of many that are asked at once, each begins at a moment of its own within `spread_s`.
+    """
     if device.nonce is None:
         return None
     action = codes.OFFER_NONE if assignment is None else _ACTIONS[assignment.state]
@@ -105,11 +109,17 @@ def make_offer(
         action=action,
         digest=assignment.release if assignment is not None and is_install else None,
         attempt=assignment.attempt if assignment is not None and is_install else None,
-        delay_s=None,
+        delay_s=_delay_s(assignment, spread_s) if assignment is not None and is_install else None,
     )
     following = replace(device, next_number=device.next_number + 1, offered_at_s=now_s)
     marked = _mark(assignment, device, device.nonce) if assignment is not None and is_install else assignment
     return Issued(offer=offer, device=following, assignment=marked)
+
+
+def _delay_s(assignment: Assignment, spread_s: int) -> int | None:
+    """Return when of the spread its turn is: drawn for device and release, so that an offer that is repeated says the same."""
+    drawn = int.from_bytes(sha256(assignment.device.encode() + assignment.release).digest()[:4])
+    return drawn % (spread_s + 1) or None
 
 
 def _mark(assignment: Assignment, device: Device, nonce: bytes) -> Assignment:

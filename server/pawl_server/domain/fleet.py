@@ -9,6 +9,8 @@ from pawl.identity import partition_of
 from pawl.ports.host.verifier import p256_public_key
 
 DEVICE_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+# So many final failures in a row, and no rollout takes the device until an operator cleared it.
+QUARANTINE_FAILURES = 3
 _IDENTIFIER_BYTES = 16
 _DIGEST_BYTES = 32
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields
 from enum import Enum
 from typing import Any
 
-from sqlalchemy import insert, select
+from sqlalchemy import Integer, String, column, func, insert, select, table
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from pawl.index import b64u
@@ -39,12 +39,22 @@ class EventRows:
 
     async def after(self, number: int, limit: int, *, rollout: int | None = None) -> Sequence[StoredEvent]:
         """Return the first events after this one, of one rollout or of all, in order."""
-        column = tables.events.c
-        query = select(tables.events).where(column.id > number)
+        event = tables.events.c
+        query = select(tables.events).where(event.id > number)
         if rollout is not None:
-            query = query.where(column.rollout == rollout)
-        found = await self._connection.execute(query.order_by(column.id).limit(limit))
+            query = query.where(event.rollout == rollout)
+        found = await self._connection.execute(query.order_by(event.id).limit(limit))
         return [StoredEvent(**row) for row in found.mappings()]
+
+    async def span(self) -> tuple[int | None, int]:
+        """Return the oldest id that is kept, and the newest that was ever given, 0 before the first."""
+        first = (await self._connection.scalars(select(func.min(tables.events.c.id)))).one()
+        # The database's own table: it knows the newest id when no event is kept any more.
+        query = select(_SEQUENCES.c.seq).where(_SEQUENCES.c.name == tables.events.name)
+        return first, (await self._connection.scalars(query)).first() or 0
+
+
+_SEQUENCES = table("sqlite_sequence", column("name", String), column("seq", Integer))
 
 
 def _row(event: Event, now_s: int) -> dict[str, Any]:

@@ -1,174 +1,111 @@
-"""Rollouts within one transaction: values in, values out, sets rather than loops."""
+"""Rollouts within one transaction: values in, values out. Their devices are in `members.py`."""
 
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict
 from typing import Any
 
-from sqlalchemy import Select, and_, case, func, insert, select, update
+from sqlalchemy import Select, and_, func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from pawl.names import reason_name
-from pawl_server.domain.fleet import AssignmentState
-from pawl_server.domain.rollout import FINAL_STATES, GroupCounts, Progress, Rollout, RolloutState
-from pawl_server.store import tables
+from pawl_server.domain.progress import UNSETTLED, PhaseState, Progress
+from pawl_server.domain.rollout_states import FINAL_STATES, Rollout, RolloutState
+from pawl_server.store import plans, tables
+from pawl_server.store.progress import JOINED, MEMBER, ROLLOUT, progress
 
-_MEMBER, _ASSIGNMENT, _DEVICE = tables.rollout_members.c, tables.assignments.c, tables.devices.c
-_ROLLOUT = tables.rollouts.c
-_FINAL = [state.value for state in FINAL_STATES]
-_TROUBLE = (Progress.FAILED, Progress.DISPLACED)
-# Of how many devices one transaction changes the assignment: others must get their turn to write.
-MEMBERS_BATCH = 200
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Member:
-    """A device of a rollout and how far it is; `reason` is why it failed, by name, else empty."""
-
-    device: str
-    position: int
-    progress: Progress
-    reason: str
-
-
-# How far a member is; the first rule that applies decides.
-_PROGRESS = case(
-    (_MEMBER.is_asked.is_(False), Progress.WAITING.value),
-    (_ASSIGNMENT.state == AssignmentState.SUCCEEDED.value, Progress.SUCCEEDED.value),
-    (_ASSIGNMENT.state == AssignmentState.FAILED.value, Progress.FAILED.value),
-    (_DEVICE.assigned.is_distinct_from(_ROLLOUT.release), Progress.DISPLACED.value),
-    (_ASSIGNMENT.state == AssignmentState.HELD.value, Progress.HELD.value),
-    else_=Progress.OPEN.value,
-)
-_JOINED = (
-    tables.rollout_members.join(tables.rollouts, _ROLLOUT.id == _MEMBER.rollout)
-    .join(tables.devices, _DEVICE.id == _MEMBER.device)
-    .outerjoin(
-        tables.assignments,
-        and_(_ASSIGNMENT.device == _MEMBER.device, _ASSIGNMENT.release == _ROLLOUT.release),
-    )
-)
+_PHASE = tables.rollout_phases.c
+FINAL = [state.value for state in FINAL_STATES]
+# Whom an ended rollout still has to do with: it stops who installs, and brings back who confirms late.
+_AFTER_END = {
+    RolloutState.CANCELLED: (*UNSETTLED, Progress.RECOVERING),
+    RolloutState.ROLLED_BACK: (*UNSETTLED, Progress.SUCCEEDED, Progress.RECOVERING),
+}
 
 
 class RolloutRows:
-    """The rows of rollouts; made by `Transaction.rollouts`."""
+    """The rows of rollouts and their phases; made by `Transaction.rollouts`."""
 
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
 
-    async def add(self, rollout: Rollout, members: Sequence[Collection[str]]) -> int:
-        """Add a rollout with the devices of each of its groups; return its id, whatever its value says."""
-        values = {name: value for name, value in _columns(rollout).items() if name != "id"}
-        added = insert(tables.rollouts).values(values).returning(_ROLLOUT.id)
-        number: int = (await self._connection.execute(added)).scalar_one()
-        groups = [
-            {"rollout": number, "position": position, "name": name}
-            for position, name in enumerate(rollout.groups)
-        ]
-        await self._connection.execute(insert(tables.rollout_groups), groups)
-        rows = [
-            {"rollout": number, "device": device, "position": position, "is_asked": False}
-            for position, devices in enumerate(members)
-            for device in sorted(devices)
-        ]
-        await self._connection.execute(insert(tables.rollout_members), rows)
-        return number
+    async def add(self, rollout: Rollout) -> None:
+        """Add a rollout under the id that its value says."""
+        await self._connection.execute(insert(tables.rollouts), [_columns(rollout)])
+        await self._connection.execute(insert(tables.rollout_phases), _phase_rows(rollout))
+
+    async def next_id(self) -> int:
+        """Return the id of the rollout that is added next: they are never deleted, so none is used twice."""
+        newest = (await self._connection.execute(select(func.max(ROLLOUT.id)))).scalar_one()
+        return int(newest or 0) + 1
 
     async def keep(self, rollout: Rollout) -> None:
-        """Write the state of a rollout."""
-        change = update(tables.rollouts).where(_ROLLOUT.id == rollout.id)
+        """Write the state of a rollout and of its phases."""
+        change = update(tables.rollouts).where(ROLLOUT.id == rollout.id)
         await self._connection.execute(change.values(_columns(rollout)))
+        for row in _phase_rows(rollout):
+            of_phase = and_(_PHASE.rollout == row["rollout"], _PHASE.position == row["position"])
+            await self._connection.execute(update(tables.rollout_phases).where(of_phase).values(row))
 
-    async def all(self) -> list[Rollout]:
-        """Return every rollout, the oldest first."""
-        return await self._rollouts(select(tables.rollouts))
+    async def page(self, after: int, limit: int) -> list[Rollout]:
+        """Return the first rollouts whose id comes after this one."""
+        return await self._rollouts(select(tables.rollouts).where(ROLLOUT.id > after).limit(limit))
 
-    async def with_work(self) -> list[Rollout]:
-        """Return those that run or are paused, and cancelled ones whose offers weren't withdrawn yet."""
-        is_asked = _PROGRESS.in_([Progress.OPEN.value, Progress.HELD.value])
-        cancelled = select(_ROLLOUT.id).select_from(_JOINED).where(is_asked)
-        cancelled = cancelled.where(_ROLLOUT.state == RolloutState.FAILED.value)
-        has_work = _ROLLOUT.state.not_in(_FINAL) | _ROLLOUT.id.in_(cancelled)
-        return await self._rollouts(select(tables.rollouts).where(has_work))
+    async def active(self) -> list[Rollout]:
+        """Return those that haven't ended, the oldest first."""
+        return await self._rollouts(select(tables.rollouts).where(ROLLOUT.state.not_in(FINAL)))
+
+    async def unfinished(self, now_s: int) -> list[Rollout]:
+        """Return those that have ended and still have to do with devices, the oldest first."""
+        left = [
+            and_(ROLLOUT.state == state.value, progress(now_s).in_([one.value for one in whom]))
+            for state, whom in _AFTER_END.items()
+        ]
+        ended = select(ROLLOUT.id).where(ROLLOUT.state.in_([state.value for state in _AFTER_END]))
+        query = select(MEMBER.rollout).distinct().select_from(JOINED)
+        query = query.where(MEMBER.rollout.in_(ended), MEMBER.asked_at_s.is_not(None), or_(*left))
+        return await self._rollouts(select(tables.rollouts).where(ROLLOUT.id.in_(query)))
 
     async def get(self, number: int) -> Rollout | None:
         """Return a rollout by its id."""
-        found = await self._rollouts(select(tables.rollouts).where(_ROLLOUT.id == number))
+        found = await self._rollouts(select(tables.rollouts).where(ROLLOUT.id == number))
         return found[0] if found else None
 
     async def named(self, name: str) -> Rollout | None:
         """Return a rollout by its name."""
-        found = await self._rollouts(select(tables.rollouts).where(_ROLLOUT.name == name))
+        found = await self._rollouts(select(tables.rollouts).where(ROLLOUT.name == name))
         return found[0] if found else None
 
-    async def busy(self) -> dict[str, str]:
-        """Return every device that is in a rollout which hasn't ended, and the name of that rollout."""
-        query = (
-            select(_MEMBER.device, _ROLLOUT.name).select_from(_JOINED).where(_ROLLOUT.state.not_in(_FINAL))
-        )
-        return {row.device: row.name for row in await self._connection.execute(query)}
-
-    async def counts(self, rollout: Rollout) -> list[GroupCounts]:
-        """Return how far each group is, in order."""
-        query = select(_MEMBER.position, _PROGRESS.label("progress"), func.count().label("number"))
-        query = query.select_from(_JOINED).where(_MEMBER.rollout == rollout.id)
-        counts: list[dict[Progress, int]] = [{} for _ in rollout.groups]
-        for row in await self._connection.execute(query.group_by(_MEMBER.position, "progress")):
-            counts[row.position][Progress(row.progress)] = row.number
-        first = await self.members(rollout, _TROUBLE, limit=1)
-        troubles = {member.position: _trouble_of(member) for member in first}
-        return [
-            GroupCounts(counts=one, trouble=troubles.get(position, "")) for position, one in enumerate(counts)
-        ]
-
-    async def members(
-        self,
-        rollout: Rollout,
-        progress: Iterable[Progress] = Progress,
-        *,
-        position: int | None = None,
-        limit: int | None = None,
-    ) -> list[Member]:
-        """Return the devices of a rollout, or of one of its groups, that are as far as one of these, in order."""
-        query = select(_MEMBER.device, _MEMBER.position, _PROGRESS.label("progress"), _ASSIGNMENT.reason)
-        query = query.select_from(_JOINED).where(_MEMBER.rollout == rollout.id)
-        query = query.where(_PROGRESS.in_([one.value for one in progress]))
-        if position is not None:
-            query = query.where(_MEMBER.position == position)
-        found = await self._connection.execute(query.order_by(_MEMBER.position, _MEMBER.device).limit(limit))
-        return [_member_of(row) for row in found]
-
-    async def mark_asked(self, rollout: Rollout, devices: Collection[str], *, is_asked: bool) -> None:
-        """Note of these devices whether their assignment speaks of this rollout."""
-        change = update(tables.rollout_members).where(
-            _MEMBER.rollout == rollout.id, _MEMBER.device.in_(devices)
-        )
-        await self._connection.execute(change.values(is_asked=is_asked))
-
     async def _rollouts(self, query: Select[Any]) -> list[Rollout]:
-        found = (await self._connection.execute(query.order_by(_ROLLOUT.id))).mappings().all()
-        column = tables.rollout_groups.c
-        wanted = select(tables.rollout_groups).where(column.rollout.in_([row["id"] for row in found]))
-        names: dict[int, list[str]] = {row["id"]: [] for row in found}
-        for row in await self._connection.execute(wanted.order_by(column.position)):
-            names[row.rollout].append(row.name)
+        found = (await self._connection.execute(query.order_by(ROLLOUT.id))).mappings().all()
+        wanted = select(tables.rollout_phases).where(_PHASE.rollout.in_([row["id"] for row in found]))
+        states: dict[int, list[PhaseState]] = {row["id"]: [] for row in found}
+        for row in await self._connection.execute(wanted.order_by(_PHASE.position)):
+            state = PhaseState(began_at_s=row.began_at_s, passed_at_s=row.passed_at_s, forgiven=row.forgiven)
+            states[row.rollout].append(state)
         return [
-            Rollout(**{**row, "state": RolloutState(row["state"]), "groups": tuple(names[row["id"]])})
+            Rollout(
+                plan=plans.from_json(row["plan"]),
+                phase_states=tuple(states[row["id"]]),
+                state=RolloutState(row["state"]),
+                **{name: row[name] for name in _PLAIN},
+            )
             for row in found
         ]
 
 
+_PLAIN = ("id", "name", "reason", "created_at_s", "changed_at_s")
+
+
 def _columns(rollout: Rollout) -> dict[str, Any]:
-    names = ("id", "name", "release", "reason", "created_at_s", "changed_at_s")
-    return {**{name: getattr(rollout, name) for name in names}, "state": rollout.state.value}
+    return {
+        **{name: getattr(rollout, name) for name in _PLAIN},
+        "release": rollout.plan.release,
+        "recovery": rollout.plan.recovery,
+        "plan": plans.to_json(rollout.plan),
+        "state": rollout.state.value,
+    }
 
 
-def _member_of(row: Any) -> Member:
-    progress = Progress(row.progress)
-    reason = reason_name(row.reason) if progress is Progress.FAILED else ""
-    return Member(device=row.device, position=row.position, progress=progress, reason=reason)
-
-
-def _trouble_of(member: Member) -> str:
-    if member.progress is Progress.DISPLACED:
-        return f"{member.device} was assigned another release"
-    return f"{member.device} failed: {member.reason}"
+def _phase_rows(rollout: Rollout) -> list[dict[str, Any]]:
+    return [
+        {"rollout": rollout.id, "position": position, **asdict(state)}
+        for position, state in enumerate(rollout.phase_states)
+    ]

@@ -13,9 +13,16 @@ from pawl_server.domain.fleet import OPEN_STATES, Assignment, AssignmentState, D
 from pawl_server.events import Event
 from pawl_server.store import rows, tables
 from pawl_server.store.anchors import AnchorRows
+from pawl_server.store.answers import AnswerRows
+from pawl_server.store.candidates import CandidateRows
 from pawl_server.store.events import EventRows
+from pawl_server.store.failures import FailureRows
 from pawl_server.store.fence import FencedError
 from pawl_server.store.groups import GroupRows
+from pawl_server.store.history import HistoryRows
+from pawl_server.store.inventory import InventoryRows
+from pawl_server.store.joining import JoiningRows
+from pawl_server.store.members import MemberRows
 from pawl_server.store.reports import ReportRows
 from pawl_server.store.rollouts import RolloutRows
 from pawl_server.store.tokens import TokenRows
@@ -44,9 +51,16 @@ class Transaction:
         self.told: list[Event] = []
         self.events = EventRows(connection)
         self.anchors = AnchorRows(connection)
+        self.answers = AnswerRows(connection)
         self.reports = ReportRows(connection)
-        self.groups = GroupRows(connection)
+        self.history = HistoryRows(connection)
+        self.inventory = InventoryRows(connection)
+        self.candidates = CandidateRows(connection)
+        self.groups = GroupRows(connection, self.inventory)
         self.rollouts = RolloutRows(connection)
+        self.members = MemberRows(connection)
+        self.joining = JoiningRows(connection, self.groups)
+        self.failures = FailureRows(connection)
         self.tokens = TokenRows(connection)
 
     def tell(self, *events: Event) -> None:
@@ -66,6 +80,10 @@ class Transaction:
     async def device(self, name: str) -> Device | None:
         """Return a device, or None if it isn't enrolled."""
         return (await self.devices([name])).get(name)
+
+    async def vendors(self) -> list[bytes]:
+        """Return the vendors of the enrolled devices."""
+        return await self.inventory.vendors()
 
     async def assignments(self, names: Collection[str]) -> dict[str, Assignment]:
         """Return the current assignment of those of these devices that have one."""
@@ -105,12 +123,6 @@ class Transaction:
         query = select(tables.releases).where(tables.releases.c.digest == digest)
         row = (await self._connection.execute(query)).mappings().first()
         return None if row is None else rows.release_of(row)
-
-    async def page_of_devices(self, after: str, limit: int) -> list[Device]:
-        """Return the first devices whose id comes after this one, in order of their ids."""
-        column = tables.devices.c
-        query = select(tables.devices).where(column.id > after).order_by(column.id).limit(limit)
-        return [rows.device_of(row) for row in (await self._connection.execute(query)).mappings()]
 
     async def newly_late(self, before_s: int, limit: int) -> list[str]:
         """Return devices whose newest proof of freshness is older than this, and of whom that wasn't told yet."""
@@ -170,13 +182,18 @@ class Transaction:
         known = await self.device(device.name)
         if known is None:
             await self._connection.execute(insert(tables.devices), [rows.device_row(device)])
+            await self.candidates.forget(device.name)
         elif known.enrolment != device.enrolment:
             raise ConflictError(f"{device.name} is enrolled with another vendor, class or report key")
 
     async def add_release(self, release: Release) -> None:
-        """Add an imported release; one that is known changes nothing."""
+        """Add an imported release; of one that is known, only what it is for is written: older servers didn't look."""
+        column = tables.releases.c
         if await self.release(release.digest) is None:
             await self._connection.execute(insert(tables.releases), [rows.release_row(release)])
+            return
+        change = update(tables.releases).where(column.digest == release.digest)
+        await self._connection.execute(change.values(is_recovery=release.is_recovery))
 
     async def mark_published(self, digest: bytes, now_s: int) -> None:
         """Note that the broker has all of a release."""
@@ -198,10 +215,11 @@ class Transaction:
         await self._update(
             tables.devices, ("id",), [rows.device_row(one) for one in changes.devices.values()]
         )
-        await self._upsert_assignments(changes)
+        await self._upsert_assignments(changes, now_s)
         await self.reports.add(changes.reports, now_s)
         await self._count(changes.refusals)
         await self._put_offers(changes.offers, now_s)
+        await self.candidates.note(changes.candidates.values(), now_s)
 
     async def _insert(self, table: Table, values: list[dict[str, Any]]) -> None:
         if values:
@@ -217,19 +235,22 @@ class Transaction:
         ]
         await self._connection.execute(change, named)
 
-    async def _upsert_assignments(self, changes: Changes) -> None:
+    async def _upsert_assignments(self, changes: Changes, now_s: int) -> None:
         if not changes.assignments:
             return
         column = tables.assignments.c
         names = [device for device, _ in changes.assignments]
-        query = select(column.device, column.release).where(column.device.in_(names))
-        known = {(row.device, row.release) for row in await self._connection.execute(query)}
+        query = select(column.device, column.release, column.state, column.attempt, column.reason)
+        found = await self._connection.execute(query.where(column.device.in_(names)))
+        known = {(row.device, row.release): (row.state, row.attempt, row.reason) for row in found}
         wanted = changes.assignments.items()
         await self._insert(
             tables.assignments, [rows.assignment_row(one) for key, one in wanted if key not in known]
         )
         changed = [rows.assignment_row(one) for key, one in wanted if key in known]
         await self._update(tables.assignments, ("device", "release"), changed)
+        moved = [one for key, one in wanted if known.get(key) != (one.state.value, one.attempt, one.reason)]
+        await self.history.add(moved, now_s)
 
     async def _count(self, refusals: Mapping[Refusal, int]) -> None:
         column = tables.refusals.c

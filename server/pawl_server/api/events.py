@@ -1,0 +1,113 @@
+"""What happened: page by page, or as a stream that goes on where it was cut."""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from typing import Annotated, Any, Self
+
+from fastapi import APIRouter, Header, Query
+from pydantic import BaseModel, Field
+from starlette.requests import Request
+from starlette.responses import StreamingResponse
+
+from pawl_server.api.context import Service
+from pawl_server.api.cursors import NUMBER_MAX, PAGE_DEFAULT, Cursor, Limit, NumberCursor
+from pawl_server.api.event_stream import EventStream
+from pawl_server.api.values import RolloutName
+from pawl_server.errors import InvalidError
+from pawl_server.service import FleetServer
+from pawl_server.store.events import StoredEvent
+
+router = APIRouter(prefix="/events", tags=["events"])
+
+_EVENTS = NumberCursor("events")
+_LAST_EVENT_ID = "Last-Event-ID"
+_NUMBER = re.compile(r"0|[1-9][0-9]{0,18}")
+
+
+class EventView(BaseModel):
+    """Something that happened; `kind` says what, `content` has what there is to say of it."""
+
+    id: int
+    at_s: int
+    kind: str = Field(examples=["rollout-changed", "assignment-settled", "device-late"])
+    device: str | None
+    rollout: int | None
+    content: dict[str, Any]
+
+    @classmethod
+    def of(cls, event: StoredEvent) -> Self:
+        """Return the view of an event."""
+        return cls(
+            id=event.id,
+            at_s=event.at_s,
+            kind=event.kind,
+            device=event.device,
+            rollout=event.rollout,
+            content=event.content,
+        )
+
+
+class EventPage(BaseModel):
+    """Some events in the order of their ids; `next` is the `after` of the following page."""
+
+    events: list[EventView]
+    next: str | None
+
+
+@router.get("", operation_id="list_events")
+async def list_events(
+    service: Service, after: Cursor = "", limit: Limit = PAGE_DEFAULT, rollout: RolloutName | None = None
+) -> EventPage:
+    """List what happened and is still kept, the oldest first, of all or of one rollout."""
+    number = await _rollout_number(service, rollout)
+    async with service.store.reading() as transaction:
+        found = await transaction.events.after(_EVENTS.read(after), limit, rollout=number)
+    following = _EVENTS.write(found[-1].id) if len(found) == limit else None
+    return EventPage(events=[EventView.of(event) for event in found], next=following)
+
+
+@router.get(
+    "/stream",
+    operation_id="stream_events",
+    response_class=StreamingResponse,
+    responses={
+        200: {"content": {"text/event-stream": {}}, "description": "Each event has an EventView as data"}
+    },
+)
+async def stream_events(
+    service: Service,
+    request: Request,
+    after: Annotated[
+        int | None,
+        Query(ge=0, le=NUMBER_MAX, description="The id of the last event that was seen; 0 for all."),
+    ] = None,
+    rollout: RolloutName | None = None,
+    last_event_id: Annotated[
+        str | None, Header(alias=_LAST_EVENT_ID, description="As `after`; what browsers send, and stronger.")
+    ] = None,
+) -> StreamingResponse:
+    """Stream events as server-sent events, from now on or after one that was seen.
+
+    What was pruned since is told as an event `gap`.
+    """
+    number = await _rollout_number(service, rollout)
+    stopping: asyncio.Event = request.app.state.stopping
+    stream = EventStream(service.store, stopping, rollout=number)
+    return StreamingResponse(_from(stream, _seen(last_event_id, after)), media_type="text/event-stream")
+
+
+def _from(stream: EventStream, seen: int | None) -> AsyncIterator[str]:
+    return stream.from_now() if seen is None else stream.from_after(seen)
+
+
+def _seen(last_event_id: str | None, after: int | None) -> int | None:
+    if last_event_id is None:
+        return after
+    if not _NUMBER.fullmatch(last_event_id) or int(last_event_id) > NUMBER_MAX:
+        raise InvalidError(_LAST_EVENT_ID, "this is no id of an event: send the one that was seen last")
+    return int(last_event_id)
+
+
+async def _rollout_number(service: FleetServer, rollout: str | None) -> int | None:
+    return None if rollout is None else (await service.rollouts.get(rollout)).rollout.id

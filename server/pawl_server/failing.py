@@ -1,0 +1,100 @@
+"""What follows when devices of rollouts fail: silence becomes a failure, and each failure is tried again, or ends it.
+
+One that ends it is counted at the device, and calls for people; a success later takes that back.
+"""
+
+from collections.abc import Callable, Mapping
+
+from pawl_server.domain import director, pacing, reasons
+from pawl_server.domain.changes import Changes
+from pawl_server.domain.fleet import Assignment
+from pawl_server.domain.retry import RetryAt, decide
+from pawl_server.domain.rollout import Rollout
+from pawl_server.events import AssignmentSettled, Event
+from pawl_server.offering import OfferDesk
+from pawl_server.store import Store, Transaction
+from pawl_server.store.failures import Failure, Judgement
+from pawl_server.store.members import MEMBERS_BATCH
+
+
+class FailureWatch:
+    """Looks for failures of which nothing was decided, batch by batch; each in one transaction."""
+
+    def __init__(self, store: Store, desk: OfferDesk, clock: Callable[[], float]) -> None:
+        self._store = store
+        self._desk = desk
+        self._clock = clock
+
+    async def look(self, rollouts: list[Rollout]) -> None:
+        """Fail who is silent in these rollouts, judge every failure, and forget those of devices that are well again."""
+        for one in rollouts:
+            while await self._fail_silent(one):
+                pass
+        while await self._judge():
+            pass
+        await self._forget()
+
+    async def _fail_silent(self, rollout: Rollout) -> bool:
+        now_s = self._now_s()
+        before_s = now_s - pacing.silence_s(rollout.plan.silence_s)
+        async with self._store.reading() as transaction:
+            if not await transaction.failures.silent(rollout, before_s, now_s, 1):
+                return False
+        async with self._store.writing() as transaction:
+            # Asked again: one of them may have reported meanwhile.
+            names = await transaction.failures.silent(rollout, before_s, now_s, MEMBERS_BATCH)
+            await self._fail(transaction, names)
+        return True
+
+    async def _fail(self, transaction: Transaction, names: list[str]) -> None:
+        devices = await transaction.devices(names)
+        assignments = await transaction.assignments(names)
+        changes = Changes()
+        told: list[Event] = []
+        for name in names:
+            failed = director.fail(assignments[name], reasons.SILENT)
+            made = self._desk.serve(changes, devices[name], failed, self._now_s())
+            told += [_settled(failed)] if made is None else [_settled(failed), made]
+        await transaction.write(changes, self._now_s())
+        transaction.tell(*told)
+
+    async def _judge(self) -> bool:
+        async with self._store.reading() as transaction:
+            if not await transaction.failures.unjudged(limit=1):
+                return False
+        async with self._store.writing() as transaction:
+            failures = await transaction.failures.unjudged()
+            tries_max = await _tries_max(transaction, {one.rollout for one in failures})
+            await transaction.failures.judge(
+                [self._judgement(one, tries_max[one.rollout]) for one in failures], self._now_s()
+            )
+        return True
+
+    def _judgement(self, failure: Failure, tries_max: int) -> Judgement:
+        following = decide(failure.reason, failure.tries, tries_max, failure.device)
+        again_s = self._now_s() + following.backoff_s if isinstance(following, RetryAt) else None
+        return Judgement(failure=failure, not_before_s=again_s)
+
+    async def _forget(self) -> None:
+        async with self._store.reading() as transaction:
+            if not await transaction.failures.have_recovered():
+                return
+        async with self._store.writing() as transaction:
+            await transaction.failures.forget()
+
+    def _now_s(self) -> int:
+        return int(self._clock())
+
+
+async def _tries_max(transaction: Transaction, numbers: set[int]) -> Mapping[int, int]:
+    found = [await transaction.rollouts.get(number) for number in numbers]
+    return {one.id: one.plan.tries_max for one in found if one is not None}
+
+
+def _settled(failed: Assignment) -> AssignmentSettled:
+    return AssignmentSettled(
+        device=failed.device,
+        release=failed.release,
+        state=failed.state,
+        reason=reasons.reason_name(failed.reason),
+    )

@@ -1,0 +1,89 @@
+"""How far a device of a rollout is, as SQL: derived from its assignment each time, so that nothing can say otherwise.
+
+A member row says what the engine asked for, an assignment what came of it, by signed reports alone. `progress` puts both
+together with the state of the rollout; the first rule that applies decides.
+"""
+
+from sqlalchemy import ColumnElement, and_, case, or_
+
+from pawl_server.domain.fleet import OPEN_STATES, AssignmentState
+from pawl_server.domain.progress import Progress
+from pawl_server.domain.rollout_states import RolloutState
+from pawl_server.store import tables
+
+MEMBER, DEVICE, ROLLOUT = tables.rollout_members.c, tables.devices.c, tables.rollouts.c
+_taken, _recovery = tables.assignments.alias("taken"), tables.assignments.alias("recovery")
+# The assignment of the release, and that of the recovery release.
+TAKEN, RECOVERY = _taken.c, _recovery.c
+JOINED = (
+    tables.rollout_members.join(tables.rollouts, ROLLOUT.id == MEMBER.rollout)
+    .join(tables.devices, DEVICE.id == MEMBER.device)
+    .outerjoin(_taken, and_(TAKEN.device == MEMBER.device, TAKEN.release == ROLLOUT.release))
+    .outerjoin(_recovery, and_(RECOVERY.device == MEMBER.device, RECOVERY.release == ROLLOUT.recovery))
+)
+_OPEN = [state.value for state in OPEN_STATES]
+
+
+def _state(*states: RolloutState) -> ColumnElement[bool]:
+    return ROLLOUT.state.in_([state.value for state in states])
+
+
+_GOES_BACK = _state(RolloutState.ROLLING_BACK, RolloutState.ROLLED_BACK)
+_IS_CANCELLED = _state(RolloutState.CANCELLED)
+# It has the release, whenever it says so: also after it was given up.
+_HAS_IT = and_(MEMBER.asked_at_s.is_not(None), TAKEN.state == AssignmentState.SUCCEEDED.value)
+_IS_OTHERS = and_(DEVICE.assigned.is_not(None), DEVICE.assigned != ROLLOUT.release)
+_RECOVERY_FAILED = RECOVERY.state == AssignmentState.FAILED.value
+_TAKEN_FAILED = TAKEN.state == AssignmentState.FAILED.value
+
+
+def progress(now_s: int) -> ColumnElement[str]:
+    """Return how far a member is."""
+    return case((MEMBER.is_recovering.is_(True), _way_back(now_s)), else_=_WAY_THERE)
+
+
+def _way_back(now_s: int) -> ColumnElement[str]:
+    return case(
+        (RECOVERY.state == AssignmentState.SUCCEEDED.value, Progress.RECOVERED.value),
+        (MEMBER.is_final.is_(True), Progress.UNRECOVERED.value),
+        (and_(MEMBER.is_asked.is_(False), _IS_CANCELLED), Progress.WITHDRAWN.value),
+        (
+            and_(DEVICE.assigned.is_not(None), DEVICE.assigned != ROLLOUT.recovery),
+            Progress.DISPLACED.value,
+        ),
+        # It failed to recover, and is asked again when its backoff is over: then it still has the bad release.
+        (
+            and_(MEMBER.is_asked.is_(False), MEMBER.not_before_s <= now_s),
+            Progress.SUCCEEDED.value,
+        ),
+        else_=Progress.RECOVERING.value,
+    )
+
+
+_WAY_THERE: ColumnElement[str] = case(
+    (and_(_HAS_IT, _GOES_BACK, _IS_OTHERS), Progress.DISPLACED.value),
+    (_HAS_IT, Progress.SUCCEEDED.value),
+    (MEMBER.is_final.is_(True), Progress.FAILED.value),
+    (and_(MEMBER.is_asked.is_(False), or_(_GOES_BACK, _IS_CANCELLED)), Progress.WITHDRAWN.value),
+    (MEMBER.is_asked.is_(False), Progress.WAITING.value),
+    (and_(_TAKEN_FAILED, or_(_GOES_BACK, _IS_CANCELLED)), Progress.FAILED.value),
+    # What follows its failure wasn't decided yet.
+    (_TAKEN_FAILED, Progress.WAITING.value),
+    (DEVICE.assigned.is_distinct_from(ROLLOUT.release), Progress.DISPLACED.value),
+    (TAKEN.state == AssignmentState.HELD.value, Progress.HELD.value),
+    else_=Progress.OPEN.value,
+)
+
+
+def is_due(now_s: int) -> ColumnElement[bool]:
+    """Return whether one that waits may be asked: its backoff is over, and its failure, if it failed, was judged."""
+    is_judged = or_(MEMBER.is_asked.is_(False), TAKEN.state.is_distinct_from(AssignmentState.FAILED.value))
+    return and_(MEMBER.not_before_s <= now_s, is_judged)
+
+
+# The assignment that a member's `is_asked` speaks of.
+CURRENT_STATE: ColumnElement[str] = case((MEMBER.is_recovering.is_(True), RECOVERY.state), else_=TAKEN.state)
+CURRENT_REASON: ColumnElement[int] = case(
+    (MEMBER.is_recovering.is_(True), RECOVERY.reason), else_=TAKEN.reason
+)
+IS_UNDER_WAY = and_(MEMBER.is_asked.is_(True), CURRENT_STATE.in_(_OPEN))
