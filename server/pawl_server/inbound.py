@@ -18,6 +18,7 @@ from pawl_server.domain.outcomes import SignedReport, Subject
 
 UP_TOPICS = "pawl/d/+/+/up/#"
 NOBODY = ""
+AGENT_MAX = 64
 
 
 class Kind(StrEnum):
@@ -38,6 +39,8 @@ class Fault(StrEnum):
     RETAINED = "retained"
     FOREIGN = "foreign"
     REPLAYED = "replayed"
+    UNCLAIMED = "unclaimed"
+    RATE = "rate"
 
 
 class RefusedError(Exception):
@@ -59,13 +62,18 @@ class Address:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hello:
-    """What the server uses of a hello; `failed` gives the attempts that the device stored, by manifest digest."""
+    """What the server uses of a hello; `failed` gives the attempts that the device stored, by manifest digest.
+
+    `ids` are vendor and class. `agent` names its software; None if that is nothing to show.
+    """
 
     nonce: bytes
     boots: int
     running: int
     ratchet: Ratchet | None
     failed: dict[bytes, int]
+    ids: tuple[bytes, bytes]
+    agent: str | None
 
 
 def read_address(topic: str) -> Address:
@@ -99,8 +107,18 @@ def read_hello(payload: bytes) -> Hello:
     ratchet = _app_ratchet(hello.ratchets)
     failed = {bytes(digest): attempts for digest, attempts, _ in hello.failed}
     return Hello(
-        nonce=bytes(hello.nonce), boots=hello.boots, running=hello.running, ratchet=ratchet, failed=failed
+        nonce=bytes(hello.nonce),
+        boots=hello.boots,
+        running=hello.running,
+        ratchet=ratchet,
+        failed=failed,
+        ids=(bytes(hello.ids[0]), bytes(hello.ids[1])),
+        agent=_shown(hello.agent[0]),
     )
+
+
+def _shown(text: str) -> str | None:
+    return text if text.isprintable() and 0 < len(text) <= AGENT_MAX else None
 
 
 def require_log(payload: bytes) -> None:
@@ -126,6 +144,7 @@ def read_report(payload: bytes, sender: Enrolment) -> SignedReport:
         id=ReportNumber(boots=report.boots, number=report.number),
         accepted=None if report.accepted is None else (bytes(report.accepted[0]), report.accepted[1]),
         ratchet=_app_ratchet(report.ratchets),
+        confirmed_version=_app_version(report.ratchets),
         event=report.event,
         reason=report.reason,
         digest=report_digest(payload),
@@ -148,3 +167,8 @@ def _app_ratchet(ratchets: Any) -> Ratchet | None:
     return Ratchet(
         sequence=release.sequence, digest=None if release.digest is None else bytes(release.digest)
     )
+
+
+def _app_version(ratchets: Any) -> tuple[int, ...] | None:
+    release = ratchets.get(codes.IMAGE_APP)
+    return None if release is None or release.version is None else tuple(release.version)

@@ -74,7 +74,7 @@ class FleetServer:
             bundle_max_bytes=settings.bundle_max_bytes,
         )
         self._anchors = Anchors(self.store, self._chain, self._repository, self._desk, clock)
-        self._ingest = Ingest(self.store, self._desk, clock)
+        self._ingest = Ingest(self.store, self._desk, clock, registration=settings.registration)
         self._publisher = Publisher(
             self.store, self._repository, self._publish, clock, window=settings.publish_window
         )

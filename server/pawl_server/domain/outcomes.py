@@ -24,6 +24,7 @@ class SignedReport:
     """A report whose signature was verified; `accepted` is (nonce, number) of the offer its sender went by.
 
     `digest` is that of the signed content: the same report has the same one, whoever encoded its signature.
+    `confirmed_version` is that of the release in the ratchet, None if the device was only provisioned.
     """
 
     device: str
@@ -34,6 +35,7 @@ class SignedReport:
     reason: int
     digest: bytes
     subject: Subject | None = None
+    confirmed_version: tuple[int, ...] | None = None
 
 
 def is_newer(device: Device, report: SignedReport) -> bool:

@@ -1,6 +1,6 @@
 """Signed reports within one transaction: every one that was accepted is kept."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,6 +40,29 @@ class ReportRows:
         query = select(column.device, column.digest)
         query = query.where(column.device.in_(devices), column.digest.in_(digests))
         return {(row.device, row.digest) for row in await self._connection.execute(query)}
+
+    async def forked(self, doubtful: Sequence[SignedReport], added: Collection[SignedReport]) -> list[str]:
+        """Return the devices of those of these for whose boot and number another content was accepted, or is `added` now."""
+        if not doubtful:
+            return []
+        column = tables.reports.c
+        pairs = {(one.device, one.id.boots, one.id.number) for one in doubtful}
+        query = select(column.device, column.boots, column.number, column.digest)
+        query = query.where(column.device.in_({one.device for one in doubtful}))
+        query = query.where(column.boots.in_({one.id.boots for one in doubtful}))
+        query = query.where(column.number.in_({one.id.number for one in doubtful}))
+        contents: dict[tuple[str, int, int], set[bytes]] = {pair: set() for pair in pairs}
+        for row in await self._connection.execute(query):
+            contents.get((row.device, row.boots, row.number), set()).add(row.digest)
+        for one in added:
+            contents.get((one.device, one.id.boots, one.id.number), set()).add(one.digest)
+        return sorted(
+            {
+                one.device
+                for one in doubtful
+                if contents[one.device, one.id.boots, one.id.number] - {one.digest}
+            }
+        )
 
     async def newest(self, device: str, limit: int) -> list[StoredReport]:
         """Return the newest reports of a device, the newest first."""
