@@ -23,6 +23,7 @@ from pawl_server.filters import FilterError
 from pawl_server.filters.fields import TAG_PREFIX, find_field
 from pawl_server.freshness import is_late
 from pawl_server.store import Store, Transaction
+from pawl_server.store.history import HistoryEntry
 from pawl_server.store.inventory import NEEDS_ATTENTION, Condition
 from pawl_server.store.reports import StoredReport
 
@@ -122,6 +123,12 @@ class Inventory:
         """Say that somebody looked at a device: rollouts take it again, and what comes next is flagged anew."""
         async with self._store.writing() as transaction:
             await self._keep(transaction, attention.cleared(await _require(transaction, name)))
+
+    async def history(self, name: str, after: int | None, limit: int) -> list[HistoryEntry]:
+        """Return the newest states that a device's assignments came into, or those that are older than this entry."""
+        async with self._store.reading() as transaction:
+            await _require(transaction, name)
+            return await transaction.history.page(name, after, limit)
 
     async def candidates(self, after: str, limit: int) -> list[Candidate]:
         """Return the first devices whose id comes after this one, of those that said hello and wait to be claimed."""

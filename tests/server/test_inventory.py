@@ -9,7 +9,7 @@ from fleet_bench import NOW_S, FakeFleetDevice, confirmed, make_fleet, open_stor
 from pawl import codes
 from pawl_server.domain.attention import Cause, Note
 from pawl_server.domain.changes import Changes
-from pawl_server.domain.fleet import Device, Flag
+from pawl_server.domain.fleet import Assignment, AssignmentState, Device, Flag, Release
 from pawl_server.errors import InvalidError, UnknownError
 from pawl_server.ingest import Ingest
 from pawl_server.inventory import TAGS_MAX, Inventory
@@ -18,6 +18,9 @@ from pawl_server.mqtt.inbox import Message
 LATE_AFTER_S = 100
 DEVICES = [FakeFleetDevice(name=f"bench-{number}") for number in range(1, 5)]
 BENCH = DEVICES[0]
+_RELEASE = Release(
+    digest=b"r" * 32, sequence=1, version="1.0", index_digest=bytes(32), size_bytes=1, imported_at_s=NOW_S
+)
 NAMES = [device.name for device in DEVICES]
 
 
@@ -165,6 +168,7 @@ def test_what_is_asked_of_a_device_that_nobody_enrolled_is_refused(run):
             inventory.set_tags("ghost", {"a": "b"}),
             inventory.set_timezone("ghost", "UTC"),
             inventory.clear_attention("ghost"),
+            inventory.history("ghost", None, 10),
         ):
             with pytest.raises(UnknownError, match="no device ghost is enrolled"):
                 await asked
@@ -217,6 +221,26 @@ def test_every_cause_is_found_and_noted_alike(run):
             found = await inventory.attention("", 100)
             assert _names(found) == (["bench-1"] if (await inventory.device("bench-1")).notes else [])
         assert found == []
+
+    run(scenario)
+
+
+def test_the_history_of_a_device_is_paged_from_the_newest_entry(run):
+    """Each state with its release and its reason; of this device alone."""
+
+    async def scenario(harness, inventory):
+        for state, reason in (("assigned", 0), ("offered", 0), ("failed", codes.REASON_TRIALS)):
+            for name in ("bench-1", "bench-2"):
+                changes = Changes()
+                one = Assignment(device=name, release=b"r" * 32, state=AssignmentState(state), reason=reason)
+                changes.keep_assignment(one)
+                async with harness.store.writing() as transaction:
+                    await transaction.add_release(_RELEASE)
+                    await transaction.write(changes, NOW_S)
+        newest, before = await inventory.history("bench-1", None, 2)
+        assert (newest.state, newest.reason, before.state) == ("failed", "trials", "offered")
+        (first,) = await inventory.history("bench-1", before.id, 2)
+        assert (first.device, first.state, first.release) == ("bench-1", "assigned", b"r" * 32)
 
     run(scenario)
 
