@@ -41,22 +41,26 @@ class Keys:
 
     root: KeyPair
     release: KeyPair
+    recovery: KeyPair
     director: KeyPair
 
 
 def make_keys():
-    return Keys(root=KeyPair(), release=KeyPair(), director=KeyPair())
+    return Keys(root=KeyPair(), release=KeyPair(), recovery=KeyPair(), director=KeyPair())
 
 
 def make_anchor(keys, *, version=1, barred=(), ca=(b"no certificate",), server_names=("updates.example",)):
-    """Return an anchor file of three keys, each alone in its role."""
+    """Return an anchor file of four keys, each alone in its role."""
     plan = trust.Plan(
         version=version,
         issued=ISSUED,
         expiry=EXPIRY,
         root=trust.KeySet(threshold=1, keys=[keys.root.key]),
         directors=[keys.director.key],
-        roles={codes.ROLE_APP_RELEASE: trust.KeySet(threshold=1, keys=[keys.release.key])},
+        roles={
+            codes.ROLE_APP_RELEASE: trust.KeySet(threshold=1, keys=[keys.release.key]),
+            codes.ROLE_APP_RECOVERY: trust.KeySet(threshold=1, keys=[keys.recovery.key]),
+        },
         ca=ca,
         server_names=server_names,
         barred=barred,
@@ -71,5 +75,6 @@ def make_statement(**changes):
 
 
 def make_release(keys, *, image=b"image" * 2000, **changes):
-    """Return a bundle signed by the release key; `image` may be a `release.Payload`."""
-    return release.build(image, make_statement(**changes), [keys.release])
+    """Return a bundle signed by the release key, or, if it `recovers`, by that key; `image` may be a `release.Payload`."""
+    signer = keys.recovery if changes.get("recovers") else keys.release
+    return release.build(image, make_statement(**changes), [signer])

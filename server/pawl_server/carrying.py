@@ -33,6 +33,7 @@ from pawl_server.store import Transaction
 from pawl_server.store.members import MEMBERS_BATCH, Whom
 
 _GOES_BACK = (RolloutState.ROLLING_BACK, RolloutState.ROLLED_BACK)
+_STUCK = "; the recovery release can't be published: "
 _Change = Callable[[Device, Assignment | None, bytes], tuple[Device, Assignment | None]]
 
 
@@ -59,9 +60,13 @@ class Carrier:
             reason = f"the release can't be published: {fault}"
             await self._become(transaction, follow(found, RolloutEvent.PAUSE, self.now_s, reason))
         elif found.state in _GOES_BACK and release == found.plan.recovery:
-            stuck = replace(found, reason=f"the recovery release can't be published: {fault}")
-            if stuck != found:
-                await self._become(transaction, stuck)
+            await self._say(transaction, found, _STUCK + fault)
+
+    async def _say(self, transaction: Transaction, current: Rollout, stuck: str) -> None:
+        """Let a rollout that goes back say what keeps it from that, after why it does; or nothing any more."""
+        said = replace(current, reason=current.reason.split(_STUCK)[0] + stuck)
+        if said != current:
+            await self._become(transaction, said)
 
     async def carry_out(self, transaction: Transaction, current: Rollout, action: Action) -> int:
         """Write what an action says; return how much it changed."""
@@ -112,6 +117,7 @@ class Carrier:
     async def _recover(self, transaction: Transaction, current: Rollout, phase: int) -> int:
         recovery = current.plan.recovery
         assert recovery is not None  # noqa: S101  # a rollout without one never goes back
+        await self._say(transaction, current, "")
         whom = Whom(phase=phase, progress=(Progress.SUCCEEDED,))
         names = await transaction.members.batch(current, whom, self.now_s, await self._budget(transaction))
         await self._change(transaction, recovery, names, _assigned, is_spread=True)

@@ -7,18 +7,17 @@ next one goes on, and what was done already isn't done again.
 import asyncio
 import logging
 import time
+from collections.abc import Mapping
 
-from pawl.errors import PawlError
 from pawl_server.carrying import Carrier
 from pawl_server.domain.rollout import Action, Ask, Become, Recover, Rollout, RolloutState
 from pawl_server.failing import FailureWatch
-from pawl_server.judges import DisagreementError
-from pawl_server.publishing import Publisher, is_newest
+from pawl_server.faults import Unusable
+from pawl_server.publishing import Publisher, is_ready
 from pawl_server.store import Store
 
 _log = logging.getLogger(__name__)
 
-_UNUSABLE_RELEASE = (PawlError, DisagreementError, FileNotFoundError)
 # Whether devices join it: one that goes back, or has ended, takes nobody.
 _TAKING = (RolloutState.AWAITING, RolloutState.RUNNING, RolloutState.PAUSED)
 # A pass over a large fleet takes long: of the time, no more than a fifth goes into passes while there is news, and a
@@ -84,13 +83,16 @@ class Reconciler:
         if reconnects != self._reconnects_served:
             await self._publisher.forget()
             self._reconnects_served = reconnects
-        await self._publisher.restore()
+        unusable = await self._publisher.restore()
         found = await self._with_work()
+        for one in found:
+            await self._stop(one, unusable)
         await self._failures.look(found)
         for one in found:
             await self._let_in(one)
             while await self._advance(one.id):
                 pass
+        await self._publisher.withdraw_unneeded()
 
     async def _with_work(self) -> list[Rollout]:
         async with self._store.reading() as transaction:
@@ -120,8 +122,8 @@ class Reconciler:
             return False
         published = await self._publish(wanted, actions)
         async with self._store.writing() as transaction:
-            for version in published.values():
-                if not await is_newest(transaction, version):
+            for digest, version in published.items():
+                if not await is_ready(transaction, digest, version):
                     return True
             # What was read is old by now: an operator may have paused it while its release was being published.
             if any(isinstance(action, Become) for action in actions):
@@ -140,15 +142,16 @@ class Reconciler:
 
         One that can't be read, or that the newest anchor refuses, isn't in the answer, and the rollout says why.
         """
-        published = {}
-        for digest in {_release_of(wanted, action) for action in actions} - {None}:
-            assert digest is not None  # noqa: S101  # as the line above says
-            try:
-                published[digest] = await self._publisher.ensure(digest)
-            except _UNUSABLE_RELEASE as error:
-                async with self._store.writing() as transaction:
-                    await self._carrier.stop(transaction, wanted.id, digest, str(error))
-        return published
+        wanted_now = {_release_of(wanted, action) for action in actions} - {None}
+        told = {digest: await self._publisher.ensure_or_tell(digest) for digest in wanted_now if digest}
+        await self._stop(wanted, {digest: one for digest, one in told.items() if isinstance(one, Unusable)})
+        return {digest: one for digest, one in told.items() if not isinstance(one, Unusable)}
+
+    async def _stop(self, rollout: Rollout, unusable: Mapping[bytes, Unusable]) -> None:
+        """Let a rollout say which of its releases can't be published, and ask nobody for it."""
+        for digest in unusable.keys() & {rollout.plan.release, rollout.plan.recovery}:
+            async with self._store.writing() as transaction:
+                await self._carrier.stop(transaction, rollout.id, digest, unusable[digest].reason)
 
 
 def _release_of(rollout: Rollout, action: Action) -> bytes | None:

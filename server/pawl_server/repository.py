@@ -14,10 +14,13 @@ from pathlib import Path
 from typing import Any, Self
 
 from pawl import codes
+from pawl.bundle import Bundle
 from pawl.errors import ManifestError
 from pawl.index import b64u
+from pawl.suit import Envelope
 from pawl_server.domain.fleet import Release
 from pawl_server.judges import Judges
+from pawl_server.recoveries import is_recovery
 
 SUFFIX = ".pawl"
 
@@ -68,6 +71,19 @@ class Repository:
             )
         return bundle
 
+    def unjudged(self, digest: bytes) -> Any:
+        """Return the same bundle without asking the judges, to take back what was published of it, whoever bars it now.
+
+        Raises:
+            FileNotFoundError, ManifestError: nothing was imported, or the file holds something else.
+        """
+        envelope = Envelope(self._path(digest).read_bytes())
+        if not envelope.is_whole() or envelope.digest != digest:
+            raise ManifestError(
+                codes.REASON_MANIFEST_DIGEST, "the file holds another release than its name says"
+            )
+        return Bundle(envelope)
+
     def _path(self, digest: bytes) -> Path:
         return self._folder / f"{b64u(digest)}{SUFFIX}"
 
@@ -88,6 +104,7 @@ def _release_of(bundle: Any) -> Release:
         version=".".join(str(number) for number in manifest.version),
         index_digest=bytes(app.digest),
         size_bytes=app.index.size,
+        is_recovery=is_recovery(bundle),
     )
 
 

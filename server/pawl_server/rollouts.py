@@ -4,10 +4,10 @@ rollout = await rollouts.create(Plan(release=digest, groups=("field",), phases=(
 await rollouts.command("spring", RolloutEvent.PAUSE)
 """
 
-import asyncio
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from pawl import codes
 from pawl_server.applying import Applies, applying_to
@@ -17,7 +17,7 @@ from pawl_server.domain.plan import Phase, PhaseKind, Plan, PlanError
 from pawl_server.domain.progress import PhaseCounts, Progress
 from pawl_server.domain.rollout import FINAL_STATES, Rollout, RolloutEvent, begin, follow
 from pawl_server.errors import InvalidError, UnknownError
-from pawl_server.repository import Repository
+from pawl_server.recoveries import require_fitting
 from pawl_server.store import ConflictError, Store, Transaction
 from pawl_server.store.joining import groups_of
 from pawl_server.store.members import Member
@@ -50,11 +50,16 @@ def group_by_group(release: bytes, groups: Sequence[str]) -> Plan:
 
 
 class Rollouts:
-    """Commands and questions."""
+    """Commands and questions; `open_release` returns the bundle of a release that both judges accept."""
 
-    def __init__(self, store: Store, repository: Repository, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        open_release: Callable[[bytes], Awaitable[Any]],
+        clock: Callable[[], float],
+    ) -> None:
         self._store = store
-        self._repository = repository
+        self._open_release = open_release
         self._clock = clock
 
     async def create(self, plan: Plan, name: str | None = None) -> Rollout:
@@ -102,19 +107,10 @@ class Rollouts:
 
     async def _require_releases(self, plan: Plan) -> None:
         async with self._store.reading() as transaction:
-            for field, digest in (("release", plan.release), ("recovery", plan.recovery)):
-                found = await transaction.release(digest) if digest is not None else None
-                if digest is not None and found is None:
+            for digest in (plan.release, plan.recovery):
+                if digest is not None and await transaction.release(digest) is None:
                     raise UnknownError(f"no release {digest.hex()} was imported")
-                if found is not None and found.is_recovery != (field == "recovery"):
-                    raise PlanError(field, _WRONG_PURPOSE[field])
-        if plan.recovery is not None:
-            await asyncio.to_thread(self._require_recovery, plan.release, plan.recovery)
-
-    def _require_recovery(self, release: bytes, recovery: bytes) -> None:
-        """Refuse a recovery release that the newest anchor refuses, or that isn't for this release."""
-        bad, good = self._repository.open(release), self._repository.open(recovery)
-        del bad, good
+        await require_fitting(plan, self._open_release)
 
     async def _allot(self, transaction: Transaction, plan: Plan, name: str) -> dict[str, int]:
         names = groups_of(plan)
@@ -183,10 +179,6 @@ _REASONS = {
     RolloutEvent.CANCEL: "cancelled by an operator",
     RolloutEvent.REJECT: "rejected",
     RolloutEvent.ROLL_BACK: "rolled back by an operator",
-}
-_WRONG_PURPOSE = {
-    "release": "this is a recovery release: it goes only to devices that took the release it recovers from",
-    "recovery": "this is no recovery release: name one that was signed for that purpose",
 }
 
 

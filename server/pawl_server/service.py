@@ -35,7 +35,7 @@ from pawl_server.mqtt.inbox import Message
 from pawl_server.mqtt.link import LinkSettings, MqttLink
 from pawl_server.offering import OfferDesk
 from pawl_server.outbox import OutboxSender
-from pawl_server.publishing import Publisher, is_newest
+from pawl_server.publishing import Publisher, is_ready
 from pawl_server.reconcile import Reconciler
 from pawl_server.refusal_log import RefusalLog
 from pawl_server.repository import Repository
@@ -75,9 +75,7 @@ class FleetServer:
         )
         self._anchors = Anchors(self.store, self._chain, self._repository, self._desk, clock)
         self._ingest = Ingest(self.store, self._desk, clock, registration=settings.registration)
-        self._publisher = Publisher(
-            self.store, self._repository, self._publish, clock, window=settings.publish_window
-        )
+        self._publisher = Publisher(self.store, self._repository, self._publish, clock, settings.publishing)
         self._reconciler = Reconciler(
             self.store,
             Carrier(self._desk, clock, offers_per_s=settings.offers_per_s),
@@ -91,7 +89,7 @@ class FleetServer:
             self.store, clock, late_after_s=settings.late_after_s, registration=settings.registration
         )
         self.groups = Groups(self.store, clock)
-        self.rollouts = Rollouts(self.store, self._repository, clock)
+        self.rollouts = Rollouts(self.store, self._publisher.open, clock)
         self._anchor_publisher = AnchorPublisher(self._chain, self._publish, retry_s=settings.outbox_retry_s)
         self._link = MqttLink(_link_settings(settings), self._on_messages, self._on_reconnected)
         self._outbox = OutboxSender(
@@ -199,6 +197,8 @@ class FleetServer:
             raise
         async with self.store.writing() as transaction:
             await transaction.add_release(replace(release, imported_at_s=self._now_s()))
+        self._publisher.mended(release.digest)
+        self._reconciler.wake()
         return release.digest
 
     async def publish_release(self, digest: bytes) -> None:
@@ -216,9 +216,9 @@ class FleetServer:
             pass
 
     async def _assign(self, name: str, digest: bytes, judged: int) -> bool:
-        """Assign a release that was judged under this version; False if an anchor was imported since."""
+        """Assign a release that was published, and judged under this version; False if one of that isn't so any more."""
         async with self.store.writing() as transaction:
-            if not await is_newest(transaction, judged):
+            if not await is_ready(transaction, digest, judged):
                 return False
             device = await _require_device(transaction, name)
             before = await transaction.assignment(name, digest)

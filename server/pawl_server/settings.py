@@ -16,6 +16,19 @@ DISAGREEMENTS_NAME = "disagreements"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PublishLimits:
+    """How releases are put on the broker, so many messages at a time, and how long they stay there unneeded.
+
+    `grace_s`: one that was published stays for so long though nothing asks for it yet. `settle_s`: a broker that is killed
+    comes back as it saved itself last; after this time, what was withdrawn is gone for sure.
+    """
+
+    window: int = 64
+    grace_s: int = 600
+    settle_s: int = 60
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ServerSettings:
     """Where the server keeps things, which broker it talks to, and its limits; files are PEM.
 
@@ -36,7 +49,7 @@ class ServerSettings:
     registration: Registration = Registration.PRE_REGISTERED
     client_id: str = "_ingest"
     bundle_max_bytes: int = 64 * 1024 * 1024
-    publish_window: int = 64
+    publishing: PublishLimits = PublishLimits()
     start_timeout_s: float = 20.0
     outbox_retry_s: float = 1.0
     reconcile_pass_s: float = 2.0

@@ -14,6 +14,7 @@ from pawl.ports.host.verifier import verify
 from pawl_server.events import JudgesDisagreed
 from pawl_server.judges import DisagreementError
 from pawl_server.publishing import Publisher
+from pawl_server.settings import PublishLimits
 
 
 def lie(judges, thief):
@@ -75,7 +76,7 @@ def test_t31_a_verifier_that_lies_later_publishes_nothing(attack, tmp_path):
             async with fleet.store.writing() as transaction:
                 await transaction.add_release(replace(true, imported_at_s=NOW_S))
             publisher = Publisher(
-                fleet.store, fleet.repository, publish, told.extend, lambda: NOW_S, window=4
+                fleet.store, fleet.repository, publish, lambda: NOW_S, PublishLimits(window=4)
             )
             await publisher.publish(true.digest)
 

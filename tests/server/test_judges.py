@@ -13,6 +13,7 @@ from pawl_server.events import JudgesDisagreed
 from pawl_server.judges import DisagreementError
 from pawl_server.publishing import Publisher
 from pawl_server.repository import Repository
+from pawl_server.settings import PublishLimits
 
 NOW_S = 1_750_000_000
 
@@ -52,7 +53,7 @@ def test_a_release_the_judges_differ_about_is_not_published(fleet):
             repository = Repository(
                 fleet.folder / "releases", fleet.judges, bundle_max_bytes=BUNDLE_MAX_BYTES
             )
-            publisher = Publisher(store, repository, publish, lambda: NOW_S, window=4)
+            publisher = Publisher(store, repository, publish, lambda: NOW_S, PublishLimits(window=4))
             with pytest.raises(DisagreementError):
                 await publisher.publish(release.digest)
 

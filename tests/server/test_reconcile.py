@@ -16,6 +16,7 @@ from pawl_server.errors import InvalidError, UnknownError
 from pawl_server.events import OfferMade, PhaseAsked, RolloutChanged
 from pawl_server.publishing import Publisher
 from pawl_server.rollouts import group_by_group
+from pawl_server.settings import PublishLimits
 from pawl_server.store import ConflictError
 
 
@@ -222,7 +223,9 @@ def test_a_reconnect_while_publishing_publishes_all_again(tmp_path):
             if len(sent) == 2:
                 publisher.on_reconnected()
 
-        publisher = Publisher(harness.store, harness.fleet.repository, publish, lambda: NOW_S, window=1)
+        publisher = Publisher(
+            harness.store, harness.fleet.repository, publish, lambda: NOW_S, PublishLimits(window=1)
+        )
         await publisher.publish(harness.release.digest)
         assert sent[: len(sent) // 2] == sent[len(sent) // 2 :]
 
@@ -247,7 +250,7 @@ def test_what_can_not_be_created_is_refused_by_name(tmp_path):
                 group_by_group(harness.recovery.digest, ["canary"]),
                 "x",
                 PlanError,
-                "release: this is a recovery",
+                "release: it is a recovery",
             ),
             (harness.plan(recovery=bytes(32)), "x", UnknownError, "no release"),
         ):

@@ -18,7 +18,7 @@ _BUNDLE = {"content": {"application/octet-stream": {"schema": {"type": "string",
 
 
 class ReleaseView(BaseModel):
-    """An imported release, named by its manifest digest."""
+    """An imported release, named by its manifest digest; `retained` is whether the broker may have anything of it."""
 
     digest: str
     version: str
@@ -27,6 +27,8 @@ class ReleaseView(BaseModel):
     image_bytes: int
     imported_at_s: int | None
     published_at_s: int | None
+    is_recovery: bool
+    retained: bool
 
     @classmethod
     def of(cls, release: Release) -> Self:
@@ -39,6 +41,8 @@ class ReleaseView(BaseModel):
             image_bytes=release.size_bytes,
             imported_at_s=release.imported_at_s,
             published_at_s=release.published_at_s,
+            is_recovery=release.is_recovery,
+            retained=release.is_retained,
         )
 
 

@@ -198,6 +198,7 @@ assignments = Table(
     Column("offer_nonce", LargeBinary),
     Column("offer_number", Integer),
     Column("offer_boots", Uint64),
+    Index("assignments_by_release", "release", "state"),
 )
 
 reports = Table(

@@ -9,7 +9,7 @@ from sqlalchemy import Table, bindparam, delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from pawl_server.domain.changes import Changes, Outgoing, Refusal
-from pawl_server.domain.fleet import OPEN_STATES, Assignment, AssignmentState, Device, Release
+from pawl_server.domain.fleet import OPEN_STATES, Assignment, Device, Release
 from pawl_server.events import Event
 from pawl_server.store import rows, tables
 from pawl_server.store.anchors import AnchorRows
@@ -24,6 +24,7 @@ from pawl_server.store.inventory import InventoryRows
 from pawl_server.store.joining import JoiningRows
 from pawl_server.store.members import MemberRows
 from pawl_server.store.reports import ReportRows
+from pawl_server.store.retained import RetainedRows
 from pawl_server.store.rollouts import RolloutRows
 from pawl_server.store.tokens import TokenRows
 
@@ -53,6 +54,7 @@ class Transaction:
         self.anchors = AnchorRows(connection)
         self.answers = AnswerRows(connection)
         self.reports = ReportRows(connection)
+        self.retained = RetainedRows(connection)
         self.history = HistoryRows(connection)
         self.inventory = InventoryRows(connection)
         self.candidates = CandidateRows(connection)
@@ -141,19 +143,6 @@ class Transaction:
         query = select(tables.releases).order_by(tables.releases.c.sequence.desc(), tables.releases.c.digest)
         return [rows.release_of(row) for row in (await self._connection.execute(query)).mappings()]
 
-    async def wanted_releases(self) -> list[bytes]:
-        """Return the releases that devices are being asked to install and the broker may lack."""
-        device, assignment, release = tables.devices.c, tables.assignments.c, tables.releases.c
-        is_open = assignment.state.in_([AssignmentState.ASSIGNED.value, AssignmentState.OFFERED.value])
-        query = (
-            select(release.digest)
-            .distinct()
-            .join(tables.assignments, (assignment.release == release.digest) & is_open)
-            .join(tables.devices, (device.id == assignment.device) & (device.assigned == release.digest))
-            .where(release.published_at_s.is_(None))
-        )
-        return list(await self._connection.scalars(query))
-
     async def refusals(self, names: Collection[str] | None = None) -> Counter[Refusal]:
         """Return every refusal with its count, or those of some devices."""
         query = select(tables.refusals)
@@ -194,15 +183,6 @@ class Transaction:
             return
         change = update(tables.releases).where(column.digest == release.digest)
         await self._connection.execute(change.values(is_recovery=release.is_recovery))
-
-    async def mark_published(self, digest: bytes, now_s: int) -> None:
-        """Note that the broker has all of a release."""
-        change = update(tables.releases).where(tables.releases.c.digest == digest)
-        await self._connection.execute(change.values(published_at_s=now_s))
-
-    async def mark_all_unpublished(self) -> None:
-        """Note that the broker may have lost what it kept: whatever is needed is published again first."""
-        await self._connection.execute(update(tables.releases).values(published_at_s=None))
 
     async def mark_sent(self, ids: Collection[int]) -> None:
         """Forget messages that the broker has."""
