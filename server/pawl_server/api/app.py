@@ -18,6 +18,7 @@ from pawl_server.api import (
     enrolments,
     events,
     groups,
+    history,
     problems,
     releases,
     rollouts,
@@ -48,7 +49,7 @@ def create_app(
     description.install(app)
     # The gate has looked already; this says so in /openapi.json.
     is_guarded = [Depends(HTTPBearer(auto_error=False))]
-    for noun in (anchors, devices, enrolments, releases, groups, rollouts, events):
+    for noun in (anchors, devices, enrolments, history, releases, groups, rollouts, events):
         app.include_router(noun.router, prefix=PREFIX, dependencies=is_guarded)
     app.get(f"{PREFIX}/health", tags=["health"])(health)
 

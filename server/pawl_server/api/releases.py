@@ -8,12 +8,14 @@ from starlette.requests import Request
 
 from pawl.index import b64u
 from pawl_server.api.context import Service
+from pawl_server.api.cursors import PAGE_DEFAULT, Cursor, Limit, TextCursor
 from pawl_server.api.keyed import KEYED, answered
 from pawl_server.api.values import ReleasePath
 from pawl_server.domain.fleet import Release
 
 router = APIRouter(prefix="/releases", tags=["releases"])
 
+_RELEASES = TextCursor("releases")
 _BUNDLE = {"content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}}
 
 
@@ -46,16 +48,22 @@ class ReleaseView(BaseModel):
         )
 
 
-class ReleaseList(BaseModel):
-    """Every release, the newest first."""
+class ReleasePage(BaseModel):
+    """Some releases, the newest sequence first; `next` is the `after` of the following page."""
 
     releases: list[ReleaseView]
+    next: str | None
 
 
 @router.get("")
-async def list_releases(service: Service) -> ReleaseList:
-    """List the imported releases."""
-    return ReleaseList(releases=[ReleaseView.of(one) for one in await service.inventory.releases()])
+async def list_releases(service: Service, after: Cursor = "", limit: Limit = PAGE_DEFAULT) -> ReleasePage:
+    """List the imported releases, a page at a time."""
+    last = _RELEASES.read(after)
+    found = await service.inventory.releases()
+    start = next((place + 1 for place, one in enumerate(found) if b64u(one.digest) == last), 0)
+    page = found[start : start + limit]
+    following = _RELEASES.write(b64u(page[-1].digest)) if start + limit < len(found) else None
+    return ReleasePage(releases=[ReleaseView.of(one) for one in page], next=following)
 
 
 @router.get("/{digest}")
