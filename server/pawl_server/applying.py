@@ -3,10 +3,9 @@
 from dataclasses import dataclass
 
 from pawl_server.domain import windows
-from pawl_server.domain.fleet import Device
+from pawl_server.domain.fleet import QUARANTINE_FAILURES, Device
 from pawl_server.domain.joining import phase_of_newcomer
 from pawl_server.domain.progress import Progress
-from pawl_server.domain.quarantine import is_quarantined
 from pawl_server.domain.rollout import Rollout, RolloutState
 from pawl_server.errors import UnknownError
 from pawl_server.store import Transaction
@@ -50,7 +49,7 @@ async def _takes(transaction: Transaction, rollout: Rollout, device: str, now_s:
 
 
 def _of_nobody(device: Device, others: list[Rollout]) -> Applies:
-    if is_quarantined(device.failures):
+    if device.failures >= QUARANTINE_FAILURES:
         why = f"quarantined after {device.failures} failures: no rollout takes it until that is cleared"
     elif others:
         why = f"rollout {others[0].name} has a group with it, and takes it next"

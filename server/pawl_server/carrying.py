@@ -40,7 +40,7 @@ _Change = Callable[[Device, Assignment | None, bytes], tuple[Device, Assignment 
 class Carrier:
     """Carries out actions; `offers_per_s` is how many devices it asks at most, over all rollouts."""
 
-    def __init__(self, desk: OfferDesk, clock: Callable[[], float], *, offers_per_s: int) -> None:
+    def __init__(self, desk: OfferDesk, clock: Callable[[], float], *, offers_per_s: float) -> None:
         self._desk = desk
         self._clock = clock
         self._offers_per_s = offers_per_s

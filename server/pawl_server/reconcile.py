@@ -20,8 +20,8 @@ _log = logging.getLogger(__name__)
 
 # Whether devices join it: one that goes back, or has ended, takes nobody.
 _TAKING = (RolloutState.AWAITING, RolloutState.RUNNING, RolloutState.PAUSED)
-# A pass over a large fleet takes long: of the time, no more than a fifth goes into passes while there is news, and a
-# twentieth while there is none.
+# A pass over a large fleet takes long: of the time, no more than a fifth goes into passes while there is news, and about
+# a twentieth while there is none.
 _PAUSE_PASSES = 4
 _REST_PASSES = 19
 
@@ -58,24 +58,40 @@ class Reconciler:
         self.wake()
 
     async def run(self) -> None:
-        """Reconcile until cancelled: at news, and every `pass_s` in case some were missed."""
+        """Reconcile until cancelled: at news, of this process or of another, and now and then, because time passes."""
         while True:
             self._has_news.clear()
             began_s = time.monotonic()
+            mark = None
             try:
+                mark = await self._mark()
                 await self.reconcile()
             except Exception:  # noqa: BLE001  # whatever it was, what is wanted is still in the database
                 _log.exception("rollouts were not reconciled; again in %g s", self._pass_s)
-            await self._rest(time.monotonic() - began_s)
+            await self._rest(time.monotonic() - began_s, mark)
 
-    async def _rest(self, took_s: float) -> None:
-        """Let others have database and processor: at news for a while, else until the next pass is due."""
+    async def _rest(self, took_s: float, mark: tuple[int, int] | None) -> None:
+        """Let others have database and processor for a while, then wait for news, or until a pass is due again."""
         await asyncio.sleep(_PAUSE_PASSES * took_s)
-        left_s = max(self._pass_s, _REST_PASSES * took_s) - _PAUSE_PASSES * took_s
+        looks = max(1, round(_REST_PASSES * took_s / self._pass_s))
+        for _ in range(looks):
+            try:
+                await asyncio.wait_for(self._has_news.wait(), self._pass_s)
+            except TimeoutError:
+                if await self._has_changed(mark):
+                    return
+            else:
+                return
+
+    async def _has_changed(self, mark: tuple[int, int] | None) -> bool:
         try:
-            await asyncio.wait_for(self._has_news.wait(), max(0.0, left_s))
-        except TimeoutError:
-            return
+            return await self._mark() != mark
+        except Exception:  # noqa: BLE001  # the pass that follows says what it was
+            return True
+
+    async def _mark(self) -> tuple[int, int]:
+        async with self._store.reading() as transaction:
+            return await transaction.rollouts.mark()
 
     async def reconcile(self) -> None:
         """Do what every rollout wants now: those that have ended first, since what they take back others may bring."""

@@ -53,7 +53,7 @@ class ServerSettings:
     start_timeout_s: float = 20.0
     outbox_retry_s: float = 1.0
     reconcile_pass_s: float = 2.0
-    offers_per_s: int = 50
+    offers_per_s: float = 50.0
     watch_pass_s: float = 60.0
     watcher_queue_max: int = 10_000
 

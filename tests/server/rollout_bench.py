@@ -79,6 +79,13 @@ class Harness:
         for device in DEVICES:
             await self.hello(device.name)
 
+    async def import_release(self, **statement):
+        """Import another release."""
+        release = self.fleet.repository.add(make_release(self.fleet.keys, **statement))
+        async with self.store.writing() as transaction:
+            await transaction.add_release(replace(release, imported_at_s=NOW_S))
+        return release
+
     async def hello(self, name):
         """Open a nonce for the device's present boot."""
         device = BY_NAME[name]

@@ -6,14 +6,14 @@ Whoever asks looks at the database for how many were asked lately, so that a res
 PACE_S = 10
 
 
-def budget(asked_lately: int, offers_per_s: int) -> int:
+def budget(asked_lately: int, offers_per_s: float) -> int:
     """Return how many may be asked now, given how many were in the last `PACE_S` seconds."""
-    return max(0, offers_per_s * PACE_S - asked_lately)
+    return max(0, int(offers_per_s * PACE_S) - asked_lately)
 
 
-def spread_s(devices: int, offers_per_s: int) -> int:
+def spread_s(devices: int, offers_per_s: float) -> int:
     """Return over how long so many begin that are asked at once."""
-    return devices // offers_per_s
+    return int(devices / offers_per_s)
 
 
 def silence_s(plan_silence_s: int) -> int:

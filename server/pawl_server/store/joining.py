@@ -22,9 +22,9 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from pawl_server.domain.fleet import QUARANTINE_FAILURES
 from pawl_server.domain.joining import phase_of_newcomer
 from pawl_server.domain.plan import PhaseKind, Plan
-from pawl_server.domain.quarantine import QUARANTINE_FAILURES
 from pawl_server.domain.rollout_states import Rollout
 from pawl_server.store import tables
 from pawl_server.store.groups import GroupRows, MemberKind

@@ -63,6 +63,12 @@ class RolloutRows:
         query = query.where(MEMBER.rollout.in_(ended), MEMBER.asked_at_s.is_not(None), or_(*left))
         return await self._rollouts(select(tables.rollouts).where(ROLLOUT.id.in_(query)))
 
+    async def mark(self) -> tuple[int, int]:
+        """Return what is another one once an assignment or a rollout has changed, whoever changed it."""
+        newest = [select(func.max(one.c.id)).scalar_subquery() for one in (tables.events, tables.history)]
+        row = (await self._connection.execute(select(*newest))).one()
+        return row[0] or 0, row[1] or 0
+
     async def get(self, number: int) -> Rollout | None:
         """Return a rollout by its id."""
         found = await self._rollouts(select(tables.rollouts).where(ROLLOUT.id == number))
