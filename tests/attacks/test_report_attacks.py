@@ -28,7 +28,7 @@ def test_t29_report_pairs_that_fall(attack, tmp_path):
         accepted = target.agent.offers.accepted()
         old = (accepted[0], accepted[1] - 1)
         server.take(UP, report(own, digest=digest, event=codes.EVENT_NOTICED, boots=100, number=5))
-        for boots, number, words in ((100, 4, None), (99, 9, None), (99, 9, old), (1, 1, old)):
+        for boots, number, words in ((100, 4, None), (99, 9, None), (99, 9, old), (2, 9, old)):
             server.take(UP, report(own, digest=digest, boots=boots, number=number, accepted=words))
         row.refused(*{reason for _, _, reason in server.refusals()}, "replayed")
         assert server.refusals()[(NAME, "report", "replayed")] == 4
@@ -39,6 +39,19 @@ def test_t29_report_pairs_that_fall(attack, tmp_path):
         assert server.device().flag.reason == "report-number-fell"
         server.take(UP, fallen)
         assert server.refusals()[(NAME, "report", "replayed")] == 5
+
+
+def test_t47_a_copy_of_a_device_forks_its_report_numbers(attack, tmp_path):
+    """Another report under a number that the device used: refused, and the device is flagged for people to look at."""
+    row = attack("T47", "copy of a device: another report under a boot and number that came before")
+    with serving(tmp_path) as (server, target):
+        target.run(timeout_s=5)
+        before = target.snapshot(), server.device().last_report
+        last = server.device().last_report
+        server.take(UP, report(own, event=codes.EVENT_NOTICED, boots=last.boots, number=last.number))
+        row.refused(*{reason for _, _, reason in server.refusals()}, "replayed")
+        assert server.device().flag.reason == "report-number-forked"
+        row.kept(before, (target.snapshot(), server.device().last_report))
 
 
 def test_t29_a_withheld_revert_of_another_release(attack, tmp_path):

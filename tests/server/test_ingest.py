@@ -25,7 +25,10 @@ from pawl_server.events import (
 )
 from pawl_server.inbound import RefusedError, read_address, read_hello, read_report
 from pawl_server.ingest import Ingest
+from pawl_server.inventory import Inventory
 from pawl_server.mqtt.inbox import Message
+from pawl_server.rates import HELLO_BURST, REPORT_BURST, Rate
+from pawl_server.store import FencedError, Store
 
 NONCE = b"n" * 16
 BENCH = FakeFleetDevice(name="bench-1")
@@ -50,7 +53,8 @@ class Harness:
     def __init__(self, folder):
         self.fleet = make_fleet(folder)
         self.store = self.fleet.store
-        self.ingest = Ingest(self.store, self.fleet.desk, lambda: NOW_S + 0.9)
+        self.ticks_s = 0
+        self.ingest = Ingest(self.store, self.fleet.desk, lambda: NOW_S + 0.9, ticks=lambda: self.ticks_s)
         self.release = self.fleet.repository.add(make_release(self.fleet.keys))
 
     async def prepare(self):
@@ -98,6 +102,12 @@ class Harness:
         before = len(self.fleet.told)
         await self.ingest.take(list(messages))
         return self.fleet.told[before:]
+
+    async def replace_fence(self):
+        """Let another process take over the database."""
+        other = Store(self.fleet.folder / "pawl.sqlite")
+        async with open_store(other):
+            pass
 
     async def offers(self):
         """Return (topic, offer) of what is queued."""
@@ -428,42 +438,171 @@ def test_a_suit_report_of_another_shape_is_malformed(tmp_path):
     _run(tmp_path, scenario)
 
 
-def test_bad_messages_are_counted_by_name_and_never_stop_the_others(tmp_path):
-    """Topics, sizes and forms that no device uses; the good hello at the end is answered."""
-    partition = partition_of("bench-1")
-    bad = {
-        ("", "topic", "partition"): (f"pawl/d/{(partition + 1) % 64}/bench-1/up/hello", b""),
-        ("", "topic", "unknown-kind"): (f"pawl/d/{partition}/bench-1/up/shout", b""),
-        ("", "topic", "unknown-device"): (f"pawl/d/{partition}/Bench_1/up/hello", b""),
-        ("", "topic", "topic"): (f"pawl/d/{partition}/bench-1/up/hello/more", b""),
-        ("", "hello", "unknown-device"): (f"pawl/d/{partition_of('ghost')}/ghost/up/hello", b""),
-        ("bench-1", "hello", "malformed"): (BENCH.topic("hello"), b""),
-        ("bench-1", "hello", "too-large"): (BENCH.topic("hello"), bytes(2049)),
-        ("bench-1", "report", "too-large"): (BENCH.topic("report"), bytes(4097)),
-        ("bench-1", "hello", "trailing-bytes"): (BENCH.topic("hello"), BENCH.hello(NONCE) + b"\0"),
-    }
+PARTITION = partition_of("bench-1")
+GHOST = FakeFleetDevice(name="ghost")
+FORGED = {"boots": 9, "number": 1}
+
+
+def _raw(kind, payload, *, retained=False):
+    return _message(BENCH.topic(kind), payload, retained=retained)
+
+
+# What no device says: (device, where, reason) that it is counted by, and the message. Reports (3, 1) and (3, 2) came before.
+REFUSED = {
+    "another partition": (
+        ("", "topic", "partition"),
+        _message(f"pawl/d/{(PARTITION + 1) % 64}/bench-1/up/hello", BENCH.hello(NONCE)),
+    ),
+    "another kind": (("", "topic", "unknown-kind"), _message(f"pawl/d/{PARTITION}/bench-1/up/shout", b"")),
+    "no device id": (("", "topic", "unknown-device"), _message(f"pawl/d/{PARTITION}/Bench_1/up/hello", b"")),
+    "another topic": (("", "topic", "topic"), _message(f"pawl/d/{PARTITION}/bench-1/up/hello/more", b"")),
+    "nobody's hello": (("", "hello", "unknown-device"), _message(GHOST.topic("hello"), GHOST.hello(NONCE))),
+    "nobody's report": (("", "report", "unknown-device"), _report(GHOST, codes.EVENT_STARTED)),
+    "nobody's log": (("", "log", "unknown-device"), _message(GHOST.topic("log"), cbor.encode([]))),
+    "malformed hello": (("bench-1", "hello", "malformed"), _raw("hello", b"")),
+    "hello of another kind": (
+        ("bench-1", "hello", "malformed"),
+        _raw("hello", BENCH.report(codes.EVENT_STARTED)),
+    ),
+    "oversized hello": (("bench-1", "hello", "too-large"), _raw("hello", bytes(2049))),
+    "hello and more": (("bench-1", "hello", "trailing-bytes"), _raw("hello", BENCH.hello(NONCE) + b"\0")),
+    "retained hello": (("bench-1", "hello", "retained"), _raw("hello", BENCH.hello(NONCE), retained=True)),
+    "malformed report": (("bench-1", "report", "malformed"), _raw("report", b"\x80")),
+    "report cut off": (
+        ("bench-1", "report", "malformed"),
+        _raw("report", BENCH.report(codes.EVENT_STARTED)[:-1]),
+    ),
+    "oversized report": (("bench-1", "report", "too-large"), _raw("report", bytes(4097))),
+    "retained report": (
+        ("bench-1", "report", "retained"),
+        _raw("report", BENCH.report(codes.EVENT_STARTED, **FORGED), retained=True),
+    ),
+    "signed by nobody known": (
+        ("bench-1", "report", "unauthorised"),
+        _report(BENCH, codes.EVENT_STARTED, keys=KeyPair(), **FORGED),
+    ),
+    "signed by another device": (
+        ("bench-1", "report", "unauthorised"),
+        _report(BENCH, codes.EVENT_STARTED, keys=OTHER.keys, **FORGED),
+    ),
+    "another device's report": (
+        ("bench-1", "report", "unauthorised"),
+        _raw("report", OTHER.report(codes.EVENT_STARTED, **FORGED)),
+    ),
+    "in another name": (
+        ("bench-1", "report", "foreign"),
+        _report(BENCH, codes.EVENT_STARTED, device="bench-2", **FORGED),
+    ),
+    "out of order": (
+        ("bench-1", "report", "replayed"),
+        _report(BENCH, codes.EVENT_INSTALLED, boots=2, number=9, digest=bytes(32)),
+    ),
+    "replayed": (("bench-1", "report", "replayed"), None),
+    "malformed log": (("bench-1", "log", "malformed"), _raw("log", b"\xa0")),
+    "oversized log": (("bench-1", "log", "too-large"), _raw("log", bytes(4097))),
+    "retained log": (("bench-1", "log", "retained"), _raw("log", cbor.encode([]), retained=True)),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_no_device_says_is_refused_by_name_and_stops_nobody(tmp_path, name):
+    """Counted, shown at its device, told; its device is as before, and the good hello after it is answered."""
+    (device, where, reason), message = REFUSED[name]
 
     async def scenario(harness):
-        messages = [_message(topic, payload) for topic, payload in bad.values()]
-        events = await harness.take(*messages, _hello(BENCH))
-        assert await harness.refusals() == dict.fromkeys(bad, 1)
-        assert [event for event in events if isinstance(event, MessageRefused)] == [
-            MessageRefused(device=device, where=where, reason=reason) for device, where, reason in bad
-        ]
-        assert len(await harness.offers()) == 1
+        told = [_report(BENCH, codes.EVENT_STARTED, boots=3, number=number) for number in (1, 2)]
+        await harness.take(*told)
+        before = await harness.device()
+        refused = message or told[0]
+        events = await harness.take(refused)
+        assert events == [MessageRefused(device=device, where=where, reason=reason)]
+        assert await harness.device() == before
+        await harness.take(refused, _hello(OTHER), refused)
+        assert [offer.device for _, offer in await harness.offers()] == ["bench-2"]
+        assert await harness.refusals() == {(device, where, reason): 3}
+        if device:
+            inventory = Inventory(harness.store, lambda: NOW_S, late_after_s=100)
+            shown = (await inventory.device(device)).refusals
+            assert {(one.where, one.reason): count for one, count in shown.items()} == {(where, reason): 3}
+            assert not (await inventory.device("bench-2")).refusals
 
     _run(tmp_path, scenario)
 
 
-def test_a_retained_hello_is_refused(tmp_path):
-    """A broker that kept one would reopen its nonce at every reconnect."""
+def test_a_storm_of_hellos_is_answered_at_a_bounded_rate(tmp_path):
+    """20 at once, then one a second: beyond, refused and counted at that device; others don't notice."""
 
     async def scenario(harness):
-        await harness.take(_message(BENCH.topic("hello"), BENCH.hello(NONCE), retained=True))
-        assert (await harness.device()).nonce is None
-        assert await harness.refusals() == {("bench-1", "hello", "retained"): 1}
+        await harness.take(*[_hello(BENCH)] * 50, _hello(OTHER))
+        device = await harness.device()
+        assert device.next_number == HELLO_BURST
+        assert await harness.refusals() == {("bench-1", "hello", "rate"): 50 - HELLO_BURST}
+        assert (await harness.device("bench-2")).next_number == 1
+        harness.ticks_s += 1
+        await harness.take(_hello(BENCH, b"m" * 16), _hello(BENCH, b"m" * 16))
+        device = await harness.device()
+        assert (device.nonce, device.next_number) == (b"m" * 16, HELLO_BURST + 1)
+        harness.ticks_s += 3600
+        await harness.take(*[_hello(BENCH)] * 50)
+        assert (await harness.device()).next_number == 2 * HELLO_BURST + 1
 
     _run(tmp_path, scenario)
+
+
+def test_a_storm_of_logs_and_hellos_does_not_keep_reports_out(tmp_path):
+    """They have a room of their own, which a device doesn't fill in a night; a storm of them is bounded, too."""
+
+    async def scenario(harness):
+        log = _raw("log", cbor.encode([]))
+        reports = [_report(BENCH, codes.EVENT_STARTED, number=n) for n in range(1, REPORT_BURST + 11)]
+        await harness.take(*[log] * 30, *reports)
+        assert (await harness.device()).last_report.number == REPORT_BURST
+        assert await harness.refusals() == {("bench-1", "log", "rate"): 10, ("bench-1", "report", "rate"): 10}
+
+    _run(tmp_path, scenario)
+
+
+def test_an_hour_of_hellos_that_waited_at_the_broker_is_survived(tmp_path):
+    """The server was away: some are refused, and the hello that the device repeats a minute later is answered."""
+
+    async def scenario(harness):
+        await harness.take(*[_hello(BENCH)] * 60, _hello(BENCH, b"m" * 16))
+        assert (await harness.device()).nonce == NONCE
+        harness.ticks_s += 64
+        await harness.take(_hello(BENCH, b"m" * 16))
+        ((_, offer),) = await harness.offers()
+        assert offer.nonce == b"m" * 16
+
+    _run(tmp_path, scenario)
+
+
+def test_a_batch_that_could_not_be_written_is_not_counted_against_its_senders(tmp_path):
+    """It comes again, and is taken then."""
+
+    async def scenario(harness):
+        batch = [_hello(BENCH)] * HELLO_BURST
+        for _ in range(2):
+            await harness.replace_fence()
+            with pytest.raises(FencedError):
+                await harness.take(*batch)
+            await harness.store.take_fence()
+        await harness.take(*batch)
+        assert await harness.refusals() == {}
+        assert (await harness.device()).next_number == HELLO_BURST
+
+    _run(tmp_path, scenario)
+
+
+def test_a_rate_forgets_who_is_quiet():
+    """What it keeps is bounded by who spoke lately, not by who ever did."""
+    rate = Rate(burst=2, a_second=1)
+    for second in range(10):
+        for number in range(1000):
+            assert rate.take(f"{second}-{number}", second * 100)
+    assert len(rate.state_of([])) == 0
+    assert len(rate._full_at_s) <= 2048
+    assert rate.take("9-999", 900)
+    assert not rate.take("9-999", 900)
 
 
 def test_the_largest_numbers_of_the_wire_are_kept(tmp_path):

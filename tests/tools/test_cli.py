@@ -5,11 +5,13 @@ import stat
 import subprocess
 import sys
 import time
+from base64 import b64decode
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
+from pawl.ports.host import claim_code
 from pawl_tools.cli import app
 from pawl_tools.errors import ToolError
 
@@ -134,6 +136,17 @@ def test_provision_makes_a_device(bench, tmp_path):
     assert set(json.loads(enrolment)["report_key"]) == {"x", "y"}
 
 
+def test_provision_prints_and_writes_the_claim_code(bench, tmp_path):
+    """It holds the key of the enrolment file, for this device alone."""
+    said = pawl(*provision(bench, tmp_path / "bench-1"))
+    code = (tmp_path / "bench-1" / "claim-code.txt").read_text().strip()
+    assert f"claim code: {code}\n" in said
+    key = json.loads((tmp_path / "bench-1" / "enrolment.json").read_text())["report_key"]
+    assert claim_code.read("bench-1", code) == (b64decode(key["x"]), b64decode(key["y"]))
+    facts = json.loads(pawl(*provision(bench, tmp_path / "bench-2", "--json")))
+    assert facts["claim_code"] == (tmp_path / "bench-2" / "claim-code.txt").read_text().strip()
+
+
 def test_a_device_is_provisioned_once(bench, tmp_path):
     """A folder that exists is left alone."""
     (tmp_path / "bench-1").mkdir()
@@ -247,7 +260,7 @@ def test_a_device_that_cannot_be_made_leaves_nothing_and_stops_no_other(bench, t
     assert result.exit_code == 1
     assert "bench-2: not provisioned" in result.stderr and "2 of 3" in result.stdout
     assert sorted(path.name for path in tmp_path.rglob("*")) == sorted(
-        ["bench-1", "bench-2", "bench-3", *["enrolment.json", "flash.bin"] * 2]
+        ["bench-1", "bench-2", "bench-3", *["claim-code.txt", "enrolment.json", "flash.bin"] * 2]
     )
 
 

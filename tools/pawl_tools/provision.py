@@ -1,7 +1,8 @@
 """Makes a device: its flash image, with identity, trust anchor and factory release, and the files to run it with.
 
 The flash image is written by the device's own code. What a server has to know goes to `enrolment.json`, which holds no
-secret; `flash.bin` holds the device's private keys and is for its owner's eyes only.
+secret; `flash.bin` holds the device's private keys and is for its owner's eyes only. `claim-code.txt`, for a label, enrolls it
+in place of that file where the server takes claims.
 """
 
 import base64
@@ -16,6 +17,7 @@ from pawl.errors import ManifestError
 from pawl.flash import MemoryFlash
 from pawl.manifest import Manifest
 from pawl.names import reason_name
+from pawl.ports.host import claim_code
 from pawl.resolution import Image
 from pawl.slots import Slot
 from pawl.storage import Storage
@@ -27,6 +29,7 @@ from pawl_tools.read_back import alarm, judges_of
 
 DEVICE_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 CERTIFICATE_DAYS = 3650
+CLAIM_CODE_NAME = "claim-code.txt"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +69,7 @@ def provision(  # noqa: PLR0913 (who it is, and the four that make it so)
     *,
     layout: layouts.Layout | None = None,
 ) -> None:
-    """Write `flash.bin` and `enrolment.json` of a new device into a new folder, both or nothing.
+    """Write `flash.bin`, `enrolment.json` and `claim-code.txt` of a new device into a new folder, all or nothing.
 
     `layout` is the board's, the unix board's by default.
 
@@ -93,6 +96,13 @@ def provision(  # noqa: PLR0913 (who it is, and the four that make it so)
     with new_folder(folder, "a device is provisioned once") as partial:
         pki.write_private(partial / "flash.bin", image)
         (partial / "enrolment.json").write_text(json.dumps(_enrolment(plan, report_key), indent=2) + "\n")
+        code = claim_code.write(plan.device, *p256.public_key(report_key))
+        (partial / CLAIM_CODE_NAME).write_text(code + "\n")
+
+
+def claim_code_of(folder: Path) -> str:
+    """Return the claim code of a device that was made in this folder."""
+    return (folder / CLAIM_CODE_NAME).read_text().strip()
 
 
 def factory_release(raw: bytes, judges: Judges) -> bundle.Bundle:

@@ -37,6 +37,7 @@ def provision(
 ) -> None:
     """Make devices: flash images with identity, trust anchor and factory release, each whole or not at all."""
     from pawl_tools import layouts, pki
+    from pawl_tools import provision as provisioning
 
     if line is not None and device is None:
         raise ToolError("--line writes one board: give its --device")
@@ -50,8 +51,10 @@ def provision(
     )
     if device is not None:
         maker.make(folder, device, line)
-        facts: dict[str, object] = {"folder": str(folder), "devices": ids}
-        files.done(f"{folder}: flash.bin (private), enrolment.json (for the server)", facts, as_json=json)
+        code = provisioning.claim_code_of(folder)
+        facts: dict[str, object] = {"folder": str(folder), "devices": ids, "claim_code": code}
+        summary = f"{folder}: flash.bin (private), enrolment.json (for the server), claim-code.txt (for a label)"
+        files.done(f"{summary}\nclaim code: {code}", facts, as_json=json)
         return
     made = maker.make_all(folder, ids)
     summary = f"{folder}: {len(made)} of {len(ids)} devices provisioned, each with flash.bin (private)"
