@@ -53,7 +53,9 @@ def provision(
         maker.make(folder, device, line)
         code = provisioning.claim_code_of(folder)
         facts: dict[str, object] = {"folder": str(folder), "devices": ids, "claim_code": code}
-        summary = f"{folder}: flash.bin (private), enrolment.json (for the server), claim-code.txt (for a label)"
+        summary = (
+            f"{folder}: flash.bin (private), enrolment.json (for the server), claim-code.txt (for a label)"
+        )
         files.done(f"{summary}\nclaim code: {code}", facts, as_json=json)
         return
     made = maker.make_all(folder, ids)

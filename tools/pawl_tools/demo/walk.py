@@ -8,11 +8,12 @@ from contextlib import asynccontextmanager
 from pawl_server.events import (
     AssignmentSettled,
     Event,
-    GroupAsked,
     HelloReceived,
+    PhaseAsked,
     ReportReceived,
     RolloutChanged,
 )
+from pawl_server.rollouts import group_by_group
 from pawl_tools.demo.applications import blinky, crashing
 from pawl_tools.demo.fleet import Events, Watched
 from pawl_tools.demo.result import DEVICES, Attack, Result
@@ -59,7 +60,7 @@ class Walk:
                 watched = Watched(name, self.screen, asyncio.get_running_loop())
                 watched.device = await self.site.provision(name, factory, watched.on_line)
                 self.devices[name] = watched
-            await self.site.server.rollouts.set_group(group, names)
+            await self.site.server.groups.set_devices(group, names)
         waiting = set(self.devices)
         for watched in self.devices.values():
             watched.device.power_on()
@@ -84,7 +85,7 @@ class Walk:
             "server", f"imported blinky 2 ({short(digest)}) after the device's own verifier accepted it"
         )
         self.devices[_RESUMES].kill_at(r"blocks 16/")
-        await self.site.server.rollouts.create(digest, list(DEVICES), name="blinky-2")
+        await self.site.server.rollouts.create(group_by_group(digest, list(DEVICES)), name="blinky-2")
         while True:
             event = await self._events.until(lambda _: True)
             if isinstance(event, RolloutChanged) and event.state.value == "done":
@@ -95,10 +96,11 @@ class Walk:
         return digest
 
     def _note_progress(self, event: Event) -> None:
-        if isinstance(event, GroupAsked):
-            if event.group == "production":
+        if isinstance(event, PhaseAsked):
+            group = list(DEVICES)[event.phase]
+            if group == "production":
                 self.result.is_ordered = sorted(self.result.succeeded) == sorted(DEVICES["canary"])
-            self.screen.say("server", f"offers blinky 2 to group {event.group}: {event.devices} devices")
+            self.screen.say("server", f"offers blinky 2 to group {group}: {event.devices} devices")
         elif isinstance(event, AssignmentSettled) and event.state.value == "succeeded":
             self.result.succeeded.append(event.device)
             self.screen.say(event.device, "runs blinky 2, confirmed, and says so in a signed report")
