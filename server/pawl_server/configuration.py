@@ -7,12 +7,13 @@ that is silently not made.
 """
 
 import tomllib
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from pawl_server.domain.registration import Registration
 from pawl_server.mqtt.broker_config import AnchorListener, BrokerSettings, ListenerTls
-from pawl_server.settings import LATE_AFTER_S, ApiSettings, ProgramSettings, ServerSettings
+from pawl_server.settings import LATE_AFTER_S, ApiSettings, ProgramSettings, RetentionSettings, ServerSettings
 
 FILE_NAME = "server.toml"
 FILE_MAX_BYTES = 64 * 1024
@@ -117,7 +118,15 @@ def _server(top: _Table, broker: _Table) -> ServerSettings:
         next_director_key=top.path("next_director_key") if "next_director_key" in top else None,
         late_after_s=_positive(top, "late_after_s") if "late_after_s" in top else LATE_AFTER_S,
         registration=_registration(top) if "registration" in top else Registration.PRE_REGISTERED,
+        retention=_retention(top.table("retention")) if "retention" in top else RetentionSettings(),
     )
+
+
+def _retention(table: _Table) -> RetentionSettings:
+    names = [field.name for field in fields(RetentionSettings)]
+    settings = RetentionSettings(**{name: table.number(name) for name in names if name in table})
+    table.require_all_known()
+    return settings
 
 
 def _positive(table: _Table, name: str) -> int:

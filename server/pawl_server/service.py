@@ -39,6 +39,7 @@ from pawl_server.publishing import Publisher, is_ready
 from pawl_server.reconcile import Reconciler
 from pawl_server.refusal_log import RefusalLog
 from pawl_server.repository import Repository
+from pawl_server.retention import Retention
 from pawl_server.rollouts import Rollouts
 from pawl_server.settings import ServerSettings
 from pawl_server.store import Store, Transaction
@@ -84,6 +85,7 @@ class FleetServer:
             pass_s=settings.reconcile_pass_s,
         )
         self._freshness = FreshnessWatch(self.store, clock, limit_s=settings.late_after_s)
+        self._retention = Retention(self.store, clock, settings.retention)
         self._refusal_log = RefusalLog(time.monotonic)
         self.inventory = Inventory(
             self.store, clock, late_after_s=settings.late_after_s, registration=settings.registration
@@ -130,6 +132,7 @@ class FleetServer:
             self._outbox.run(),
             self._reconciler.run(),
             self._watch(),
+            self._retention.run(),
         )
         self._tasks = [asyncio.create_task(work) for work in works]
         self._replacement = asyncio.create_task(self._end_when_replaced())

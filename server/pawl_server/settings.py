@@ -1,6 +1,6 @@
 """The settings of the fleet server and of the program around it, made where it starts and passed down."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -12,6 +12,7 @@ RELEASES_NAME = "releases"
 CHECK_IN_PERIOD_S = 3600
 # A device that proved nothing for this long is shown as late.
 LATE_AFTER_S = 3 * CHECK_IN_PERIOD_S
+RETENTION_MAX = 2**31 - 1
 DISAGREEMENTS_NAME = "disagreements"
 
 
@@ -26,6 +27,24 @@ class PublishLimits:
     window: int = 64
     grace_s: int = 600
     settle_s: int = 60
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetentionSettings:
+    """How much is kept of what would grow for ever; of rows by device or in all the newest ones, else by age."""
+
+    history_rows_per_device: int = 200
+    reports_per_device: int = 200
+    events_kept: int = 100_000
+    answers_kept_s: int = 86400
+    candidates_kept_s: int = 30 * 86400
+    pass_s: int = 3600
+
+    def __post_init__(self) -> None:
+        """Refuse to keep nothing, and more than a database counts."""
+        for name in [one.name for one in fields(self)]:
+            if not 0 < getattr(self, name) <= RETENTION_MAX:
+                raise ValueError(f"{name} must be 1 to {RETENTION_MAX}, not {getattr(self, name)}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +75,7 @@ class ServerSettings:
     offers_per_s: float = 50.0
     watch_pass_s: float = 60.0
     watcher_queue_max: int = 10_000
+    retention: RetentionSettings = field(default_factory=RetentionSettings)
 
     @property
     def database(self) -> Path:

@@ -130,7 +130,7 @@ def fleet(tmp_path, bench):
 def test_two_boards_in_two_groups(fleet):
     """The canary's success asks production; both run the release, and the server's own reports say so."""
     digest, told = fleet.roll_out()
-    states = [{group.pop("name"): group for group in one["groups"]} for one in told]
+    states = [{phase["group"]: phase["devices"] for phase in one["phases"]} for one in told]
     assert (states[0]["canary"]["succeeded"], states[0]["production"]["waiting"]) == (0, 1)
     assert all(one["canary"]["succeeded"] or one["production"]["waiting"] for one in states)
     assert states[-1]["canary"]["succeeded"] == states[-1]["production"]["succeeded"] == 1

@@ -11,8 +11,9 @@ PROGRAM = Path(__file__).with_name("api_program.py")
 class ApiProcess:
     """The interface over one folder, always on the same port."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, *options):
         self.folder = folder
+        self._options = options
         self.errors = folder / "api.log"
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port = free.getsockname()[1]
@@ -23,7 +24,7 @@ class ApiProcess:
         """Return when it listens."""
         with self.errors.open("ab") as errors:
             self._process = subprocess.Popen(
-                [sys.executable, PROGRAM, self.folder, str(self.port)],
+                [sys.executable, PROGRAM, self.folder, str(self.port), *self._options],
                 stdout=subprocess.PIPE,
                 stderr=errors,
                 text=True,

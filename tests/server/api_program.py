@@ -1,8 +1,9 @@
 """The HTTP interface as a process of its own: the real service over a folder that is prepared, without a broker.
 
-    python api_program.py <folder> <port>
+    python api_program.py <folder> <port> [--streams-end] [--faults]
 
-Prints `ready` when it listens. Killed at any point, it is started again over the same folder and port.
+Prints `ready` when it listens. Killed at any point, it is started again over the same folder and port. With `--streams-end`,
+streams end behind what there is, as they do when the server stops. With `--faults`, it has two routes that do what none may.
 """
 
 import asyncio
@@ -12,21 +13,38 @@ from pathlib import Path
 
 import uvicorn
 from api_bench import settings_in
+from fastapi import Response
 
 from pawl_server.api import create_app
 from pawl_server.service import FleetServer
 
 
-async def _serve(folder, port):
+async def _fault() -> dict[str, bool]:
+    """Fail."""
+    raise RuntimeError("planted")
+
+
+async def _undeclared(response: Response) -> dict[str, bool]:
+    """Answer with a status that the description doesn't have."""
+    response.status_code = 202
+    return {"ok": True}
+
+
+async def _serve(folder, port, options):
+    stopping = asyncio.Event()
+    if "--streams-end" in options:
+        stopping.set()
     service = FleetServer(settings_in(folder))
     await service.open()
     with socket.create_server(("127.0.0.1", port)) as listener:
-        config = uvicorn.Config(
-            create_app(service, asyncio.Event()), log_level="warning", lifespan="off", server_header=False
-        )
+        app = create_app(service, stopping)
+        if "--faults" in options:
+            app.get("/v1/planted/fault")(_fault)
+            app.get("/v1/planted/undeclared")(_undeclared)
+        config = uvicorn.Config(app, log_level="warning", lifespan="off", server_header=False)
         print("ready", flush=True)  # noqa: T201  # who started it waits for this
         await uvicorn.Server(config).serve(sockets=[listener])
 
 
 if __name__ == "__main__":
-    asyncio.run(_serve(Path(sys.argv[1]), int(sys.argv[2])))
+    asyncio.run(_serve(Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3:]))

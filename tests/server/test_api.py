@@ -299,3 +299,19 @@ def test_no_json_is_answered_with_a_fault_of_ours(values, tmp_path_factory):
             assert response.status_code < 500, (path, content, response.text)
 
     run_api(tmp_path_factory.mktemp("fuzz"), scenario)
+
+
+def test_a_method_that_is_not_there_is_told_which_ones_are(tmp_path):
+    """All of the path, whatever route has them."""
+
+    async def scenario(api):
+        await api.prepare()
+        for method, path, allowed in (
+            ("DELETE", "/rollouts", "GET, POST"),
+            ("POST", "/devices/bench-1", "GET, PATCH"),
+            ("PATCH", "/groups/canary", "DELETE, GET, PUT"),
+            ("GET", "/groups/canary/pins/bench-1", "DELETE, PUT"),
+        ):
+            assert (await api.send(method, path, 405)).headers["Allow"] == allowed
+
+    run_api(tmp_path, scenario)

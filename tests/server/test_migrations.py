@@ -239,10 +239,16 @@ def test_what_was_queued_reported_and_refused_is_kept(version_2):
         [(58,), (4,)],
         [(4,), (58,)],
     )
-    assert _rows(version_2, "SELECT id, device FROM reports") == [(41, "bench-1")]
+    assert _rows(version_2, "SELECT id, device FROM reports") == [(40, "bench-1"), (41, "bench-1")]
     assert _rows(version_2, 'SELECT device, "where", count FROM refusals') == [("", "topic", 3)]
     assert _rows(version_2, "SELECT name, created_at_s FROM tokens") == [("ann", 1_700_000_000)]
     assert _rows(version_2, "SELECT count(*) FROM anchors") == [(1,)]
+
+
+def test_reports_since_the_newest_offer_count_as_answers_to_it(version_2):
+    """Which they accepted wasn't kept: these are never pruned while that offer is the newest."""
+    _open(version_2)
+    assert _rows(version_2, "SELECT id, accepted_number FROM reports") == [(40, None), (41, 4)]
 
 
 def test_the_number_of_the_newest_process_goes_on(version_2):

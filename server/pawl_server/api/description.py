@@ -1,5 +1,6 @@
 """The description of the interface, /openapi.json: what FastAPI makes of the routes, and what every one of them has besides."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from fastapi import FastAPI
@@ -30,5 +31,21 @@ def _description(app: FastAPI) -> dict[str, Any]:
             routes=app.routes,
         )
         description["components"]["schemas"]["Problem"] = ProblemView.model_json_schema()
+        for parameter in _parameters(description):
+            parameter["schema"] = _sent(parameter["schema"])
         app.openapi_schema = description
     return app.openapi_schema
+
+
+def _parameters(description: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    for methods in description["paths"].values():
+        for operation in methods.values():
+            yield from operation.get("parameters", [])
+
+
+def _sent(schema: dict[str, Any]) -> dict[str, Any]:
+    """Return the schema of what is sent: a query or header that has no value is left out, and can't be null."""
+    match schema:
+        case {"anyOf": [dict() as wanted, {"type": "null"}], **others}:
+            return {**others, **wanted}
+    return schema

@@ -3,7 +3,7 @@
 from typing import Annotated, Self
 
 from fastapi import APIRouter, Query
-from pydantic import BaseModel, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from pawl_server.api.context import Service
 from pawl_server.api.cursors import PAGE_DEFAULT, Cursor, Limit, TextCursor
@@ -50,6 +50,8 @@ class DeviceCount(BaseModel):
 
 class DeviceBody(Body):
     """What operators say of a device: tags that are named are set, or deleted with null; the others stay."""
+
+    model_config = ConfigDict(json_schema_extra={"minProperties": 1})
 
     tags: dict[_TagKey, _TagValue | None] = Field(
         default_factory=dict,

@@ -9,7 +9,6 @@ from pawl.index import b64u
 from pawl_server.api.context import Service
 from pawl_server.api.cursors import PAGE_DEFAULT, Cursor, Limit, NumberCursor
 from pawl_server.api.values import DevicePath
-from pawl_server.errors import UnknownError
 from pawl_server.store.history import HistoryEntry
 
 router = APIRouter(tags=["devices"])
@@ -50,10 +49,6 @@ async def list_history(
     service: Service, device: DevicePath, after: Cursor = "", limit: Limit = PAGE_DEFAULT
 ) -> HistoryPage:
     """List what became of a device's assignments, a page at a time."""
-    last = _HISTORY.read(after) or None
-    async with service.store.reading() as transaction:
-        if await transaction.device(device) is None:
-            raise UnknownError(f"no device {device} is enrolled")
-        found = await transaction.history.page(device, last, limit)
+    found = await service.inventory.history(device, _HISTORY.read(after) or None, limit)
     following = _HISTORY.write(found[-1].id) if len(found) == limit else None
     return HistoryPage(history=[HistoryView.of(entry) for entry in found], next=following)

@@ -4,14 +4,13 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Header
 from pydantic import StringConstraints
-from pydantic.json_schema import SkipJsonSchema
 
 from pawl_server.api.idempotency import HEADER, KEY_PATTERN, REPLAYED
 
 
 def _say(
     _key: Annotated[
-        Annotated[str, StringConstraints(pattern=KEY_PATTERN)] | SkipJsonSchema[None],
+        Annotated[str, StringConstraints(pattern=KEY_PATTERN)] | None,
         Header(
             alias=HEADER,
             description="The same request with the same key is answered again, and done once.",

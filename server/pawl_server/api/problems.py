@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse
+from starlette.routing import compile_path
 
 from pawl.errors import ManifestError, PawlError, TrustError
 from pawl.names import reason_name
@@ -84,11 +85,12 @@ KINDS: dict[type[Exception], Kind] = {
         status=500, title="internal", next="look into the server's log; what was asked can be asked again"
     ),
 }
+_NO_METHOD = 405
 _NEXT_BY_STATUS = {
     400: "send JSON in UTF-8",
     401: "send `Authorization: Bearer` with a token that `pawl server token new` made",
     404: "see /openapi.json for what there is",
-    405: "see /openapi.json for what can be done there",
+    _NO_METHOD: "see /openapi.json for what can be done there",
     413: "send less",
 }
 
@@ -122,7 +124,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _answer_http)
 
 
-def _answer(_request: Request, error: Exception) -> JSONResponse:
+async def _answer(_request: Request, error: Exception) -> JSONResponse:
     kind = next(KINDS[one] for one in type(error).__mro__ if one in KINDS)
     tell = next((_TELLERS[one] for one in type(error).__mro__ if one in _TELLERS), _told)
     field, detail = tell(error)
@@ -136,9 +138,19 @@ def _position(error: BaseException) -> int | None:
     return blamed.position if isinstance(blamed, FilterError) else None
 
 
-def _answer_http(_request: Request, error: Exception) -> JSONResponse:
+async def _answer_http(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)  # noqa: S101  # registered for it alone
-    return problem_of_status(error.status_code, str(error.detail))
+    response = problem_of_status(error.status_code, str(error.detail))
+    if error.status_code == _NO_METHOD:
+        response.headers["Allow"] = ", ".join(sorted(_methods(request)))
+    return response
+
+
+def _methods(request: Request) -> set[str]:
+    """Return what can be done at a path: each of its methods has a route of its own, of which one was asked."""
+    paths: dict[str, dict[str, object]] = request.app.openapi()["paths"]
+    found = [paths[path] for path in paths if compile_path(path)[0].match(request.url.path)]
+    return {method.upper() for methods in found for method in methods}
 
 
 def _told(error: Exception) -> tuple[str | None, str]:
@@ -178,7 +190,7 @@ def _told_request(error: Exception) -> tuple[str | None, str]:
     """Tell the first fault of a request: where, and what is wrong there."""
     assert isinstance(error, RequestValidationError)  # noqa: S101  # the table's row
     first = error.errors()[0]
-    place = [str(part) for part in first["loc"] if part not in {"body", "query", "path"}]
+    place = [str(part) for part in first["loc"] if part not in {"body", "query", "path", "header"}]
     return ".".join(place) or "body", str(first["msg"])
 
 

@@ -10,6 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from pawl_server.domain.outcomes import SignedReport
 from pawl_server.store import tables
 
+_NUMBER_MAX = (1 << 63) - 1
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredReport:
@@ -83,4 +85,11 @@ def _row(report: SignedReport, now_s: int) -> dict[str, Any]:
         "release": report.subject.release if report.subject else None,
         "digest": report.digest,
         "received_at_s": now_s,
+        "accepted_number": _issued(report),
     }
+
+
+def _issued(report: SignedReport) -> int | None:
+    """Return the number of the accepted offer, or None if no offer has it: devices may say what fits no column."""
+    number = None if report.accepted is None else report.accepted[1]
+    return number if number is not None and number <= _NUMBER_MAX else None

@@ -213,6 +213,8 @@ reports = Table(
     Column("release", LargeBinary),
     Column("digest", LargeBinary, nullable=False),
     Column("received_at_s", Integer, nullable=False),
+    # Of the offer that its sender had accepted: none that is issued has the number of an earlier one.
+    Column("accepted_number", Integer),
     # Not by boot count and number: after a restored flash, these come twice.
     UniqueConstraint("device", "digest"),
 )

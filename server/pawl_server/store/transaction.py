@@ -25,6 +25,7 @@ from pawl_server.store.joining import JoiningRows
 from pawl_server.store.members import MemberRows
 from pawl_server.store.reports import ReportRows
 from pawl_server.store.retained import RetainedRows
+from pawl_server.store.retention import RetentionRows
 from pawl_server.store.rollouts import RolloutRows
 from pawl_server.store.tokens import TokenRows
 
@@ -64,6 +65,7 @@ class Transaction:
         self.joining = JoiningRows(connection, self.groups)
         self.failures = FailureRows(connection)
         self.tokens = TokenRows(connection)
+        self.retention = RetentionRows(connection)
 
     def tell(self, *events: Event) -> None:
         """Say what happened: it is kept with this transaction, and told to those who watch when that is committed."""

@@ -109,6 +109,16 @@ def _extend() -> None:
     # Not known here: importing such a release again says it.
     op.add_column("releases", sa.Column("is_recovery", sa.Boolean, nullable=False, server_default=sa.false()))
     op.add_column("groups", sa.Column("filter", sa.String))
+    _extend_reports()
+
+
+def _extend_reports() -> None:
+    """Take those that came after the newest offer for answers to it: such a report must never be taken twice."""
+    op.add_column("reports", sa.Column("accepted_number", sa.Integer))
+    _run(
+        "UPDATE reports SET accepted_number = (SELECT d.next_number - 1 FROM devices d"
+        " WHERE d.id = reports.device AND d.offered_at_s <= reports.received_at_s)"
+    )
 
 
 def _extend_group_members() -> None:
