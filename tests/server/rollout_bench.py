@@ -7,7 +7,6 @@ from fleet_bench import NOW_S, FakeFleetDevice, make_fleet, open_store
 from release_factory import make_release
 
 from pawl import codes
-from pawl.compat import sha256
 from pawl_server.carrying import Carrier
 from pawl_server.domain.fleet import Device
 from pawl_server.domain.plan import Phase, PhaseKind, Plan
@@ -18,34 +17,28 @@ from pawl_server.mqtt.inbox import Message
 from pawl_server.publishing import Publisher
 from pawl_server.reconcile import Reconciler
 from pawl_server.rollouts import Rollouts, group_by_group
-from pawl_server.settings import PublishLimits
 
 DEVICES = [FakeFleetDevice(name=f"bench-{number}") for number in range(1, 6)]
 BY_NAME = {device.name: device for device in DEVICES}
 GROUPS = {"canary": ["bench-1", "bench-2"], "production": ["bench-3", "bench-4", "bench-5"]}
 OFFERS_PER_S = 50
-IMAGE = b"image" * 2000
 
 
 class Harness:
     """A fleet of five and its rollouts; `now_s` is the time."""
 
-    def __init__(self, folder, offers_per_s=OFFERS_PER_S):
-        self.fleet = make_fleet(folder)
-        self.store = self.fleet.store
-        self.events = self.fleet.told
+    def __init__(self, fleet, releases, *, offers_per_s=OFFERS_PER_S):
+        self.fleet = fleet
+        self.store = fleet.store
+        self.events = fleet.told
         self.now_s = NOW_S
         self.published = []
-        self.withdrawn = []
         self.boots = dict.fromkeys(BY_NAME, 1)
         self.offers_per_s = offers_per_s
-        self.release = self.fleet.repository.add(make_release(self.fleet.keys, image=IMAGE))
-        named = ((sha256(IMAGE), len(IMAGE)),)
-        earlier = make_release(self.fleet.keys, image=b"earlier" * 900, sequence=3, recovers=named)
-        self.recovery = self.fleet.repository.add(earlier)
-        self.ingest = Ingest(self.store, self.fleet.desk, self.clock)
+        self.release, self.recovery = releases
+        self.ingest = Ingest(self.store, fleet.desk, self.clock)
         self.groups = Groups(self.store, self.clock)
-        self.rollouts = Rollouts(self.store, self._open, self.clock)
+        self.rollouts = Rollouts(self.store, fleet.repository, self.clock)
         self.start_again()
 
     def clock(self):
@@ -54,18 +47,13 @@ class Harness:
 
     def start_again(self):
         """Forget everything but the database, as a process that was killed does."""
-        self.publisher = Publisher(
-            self.store, self.fleet.repository, self._publish, self.clock, PublishLimits()
-        )
+        self.publisher = Publisher(self.store, self.fleet.repository, self._publish, self.clock, window=64)
         carrier = Carrier(self.fleet.desk, self.clock, offers_per_s=self.offers_per_s)
         failures = FailureWatch(self.store, self.fleet.desk, self.clock)
         self.reconciler = Reconciler(self.store, carrier, failures, self.publisher, pass_s=1)
 
     async def _publish(self, message):
-        (self.published if message.payload else self.withdrawn).append(message.topic)
-
-    async def _open(self, digest):
-        return await self.publisher.open(digest)
+        self.published.append(message.topic)
 
     async def prepare(self):
         """Enroll the devices, import the releases, set the groups, and let every device say hello."""
@@ -102,13 +90,13 @@ class Harness:
         await self.hello(name)
 
     async def succeed(self, name, release=None):
-        """Report a release as installed; by default the rollout's."""
-        await self.report(name, codes.EVENT_INSTALLED, digest=(release or self.release).digest)
+        """Report a release, by its digest, as installed; by default the rollout's."""
+        await self.report(name, codes.EVENT_INSTALLED, digest=release or self.release.digest)
 
     async def fail(self, name, reason=codes.REASON_TRIALS, release=None):
         """Report a revert, or another failure after a reset."""
         event = codes.EVENT_REVERTED if reason == codes.REASON_TRIALS else codes.EVENT_FAILED
-        await self.report(name, event, subject=(release or self.release).digest, reason=reason)
+        await self.report(name, event, subject=release or self.release.digest, reason=reason)
 
     async def started(self, name):
         """Report a start: signed, and it settles nothing."""
@@ -161,11 +149,19 @@ def everybody(**changes):
     return Phase(kind=PhaseKind.PERCENT, size=100, **changes)
 
 
+def make_releases(fleet):
+    """Return the release that is rolled out, and the one that devices go back to."""
+    release = fleet.repository.add(make_release(fleet.keys))
+    recovery = fleet.repository.add(make_release(fleet.keys, sequence=3))
+    return release, replace(recovery, is_recovery=True)
+
+
 def run(folder, scenario, **changes):
     """Run a scenario with a fleet whose store is open."""
 
     async def main():
-        harness = Harness(folder, **changes)
+        fleet = make_fleet(folder)
+        harness = Harness(fleet, make_releases(fleet), **changes)
         async with open_store(harness.store):
             await harness.prepare()
             return await scenario(harness)

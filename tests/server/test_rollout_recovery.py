@@ -26,7 +26,7 @@ def test_a_failure_brings_back_who_has_it_and_production_never_saw_it(tmp_path):
         assert "bench-2: trials" in await harness.reason()
         assert harness.published[-1] == topics.release(harness.recovery.digest)
         assert (await harness.offer("bench-1")).digest == harness.recovery.digest
-        await harness.succeed("bench-1", harness.recovery)
+        await harness.succeed("bench-1", harness.recovery.digest)
         assert await harness.seen() == ("rolled-back", "recovered failed withdrawn withdrawn withdrawn")
         for name in ("bench-3", "bench-4", "bench-5"):
             assert await harness.assignment(name) is None
@@ -48,7 +48,7 @@ def test_who_is_on_its_way_is_stopped_and_who_confirms_late_is_brought_back_too(
         await harness.succeed("bench-2")
         assert await harness.seen() == ("rolled-back", "failed recovering withdrawn withdrawn withdrawn")
         assert (await harness.offer("bench-2")).digest == harness.recovery.digest
-        await harness.succeed("bench-2", harness.recovery)
+        await harness.succeed("bench-2", harness.recovery.digest)
         assert await harness.seen() == ("rolled-back", "failed recovered withdrawn withdrawn withdrawn")
         await harness.succeed("bench-1")
         assert (await harness.seen())[1].startswith("recovering recovered")
@@ -67,9 +67,9 @@ def test_one_that_confirms_between_withdrawal_and_the_end_is_brought_back(tmp_pa
         assert await harness.seen() == ("rolling-back", "recovering failed withdrawn withdrawn withdrawn")
         await harness.succeed("bench-3")
         assert await harness.seen() == ("rolling-back", "recovering failed recovering withdrawn withdrawn")
-        await harness.succeed("bench-1", harness.recovery)
+        await harness.succeed("bench-1", harness.recovery.digest)
         assert (await harness.seen())[0] == "rolling-back"
-        await harness.succeed("bench-3", harness.recovery)
+        await harness.succeed("bench-3", harness.recovery.digest)
         assert await harness.seen() == ("rolled-back", "recovered failed recovered withdrawn withdrawn")
 
     run(tmp_path, scenario)
@@ -85,8 +85,8 @@ def test_a_recovery_that_fails_is_tried_again_or_needs_people(tmp_path):
             await harness.succeed(name)
         await harness.rollouts.command("spring", RolloutEvent.ROLL_BACK)
         assert (await harness.seen())[1] == "recovering recovering withdrawn withdrawn withdrawn"
-        await harness.fail("bench-1", codes.REASON_TRIALS, harness.recovery)
-        await harness.fail("bench-2", codes.REASON_BLOCK_DIGEST, harness.recovery)
+        await harness.fail("bench-1", codes.REASON_TRIALS, harness.recovery.digest)
+        await harness.fail("bench-2", codes.REASON_BLOCK_DIGEST, harness.recovery.digest)
         state, progress = await harness.seen()
         assert (state, progress) == ("rolling-back", "unrecovered recovering withdrawn withdrawn withdrawn")
         assert (await harness.device("bench-1")).attention_reason == "unrecovered: trials"
