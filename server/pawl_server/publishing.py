@@ -86,10 +86,8 @@ class Publisher:
             return
         async with self._changing:
             connection = self._connection
-            cleared = await self._withdrawal.clear(connection)
-            # A broker that was replaced meanwhile may have what the one before it had: cleared again at the next pass.
-            if connection == self._connection:
-                self._withdrawal.note(cleared, connection)
+            # Of this connection: a broker that was replaced meanwhile may have it all again, and is cleared at the next pass.
+            self._withdrawal.note(await self._withdrawal.clear(connection), connection)
 
     async def ensure(self, digest: bytes) -> int:
         """Publish a release unless the broker has it; return the version of the anchor under which it was judged.

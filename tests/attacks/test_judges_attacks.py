@@ -49,7 +49,7 @@ def test_t31_a_lying_verifier_changes_what_a_release_says(attack, tmp_path):
         raw = make_release(server.fleet.keys, sequence=2)
         judges = server.fleet.judges
         keys = judges.anchor.keys
-        judges.anchor.keys = keys[:-1] + keys[:1]  # it no longer knows who signed
+        judges.anchor.keys = keys[:-2] + keys[:2]  # it no longer knows who signed
         with pytest.raises(DisagreementError):
             server.fleet.repository.add(raw)
         judges.anchor.keys = keys
@@ -67,7 +67,7 @@ def test_t31_a_verifier_that_lies_later_publishes_nothing(attack, tmp_path):
         true = fleet.repository.add(make_release(fleet.keys, sequence=2))
         false = make_release(thief, sequence=2)
         before = target.snapshot()
-        sent, told = [], []
+        sent = []
 
         async def publish(message):
             sent.append(message)
@@ -85,6 +85,6 @@ def test_t31_a_verifier_that_lies_later_publishes_nothing(attack, tmp_path):
         lie(fleet.judges, thief)
         with pytest.raises(DisagreementError):
             server.do(attempt())
-        assert [type(event) for event in told] == [JudgesDisagreed]
+        assert len([event for event in fleet.told if isinstance(event, JudgesDisagreed)]) == 1
         row.failed(sent, [], "judges disagree")
         row.unchanged(before, target.snapshot())
