@@ -41,19 +41,6 @@ def test_t29_report_pairs_that_fall(attack, tmp_path):
         assert server.refusals()[(NAME, "report", "replayed")] == 5
 
 
-def test_t47_a_copy_of_a_device_forks_its_report_numbers(attack, tmp_path):
-    """Another report under a number that the device used: refused, and the device is flagged for people to look at."""
-    row = attack("T47", "copy of a device: another report under a boot and number that came before")
-    with serving(tmp_path) as (server, target):
-        target.run(timeout_s=5)
-        before = target.snapshot(), server.device().last_report
-        last = server.device().last_report
-        server.take(UP, report(own, event=codes.EVENT_NOTICED, boots=last.boots, number=last.number))
-        row.refused(*{reason for _, _, reason in server.refusals()}, "replayed")
-        assert server.device().flag.reason == "report-number-forked"
-        row.kept(before, (target.snapshot(), server.device().last_report))
-
-
 def test_t29_a_withheld_revert_of_another_release(attack, tmp_path):
     """The broker keeps the revert of release 2 and lets it go when release 3 is wanted: 3 doesn't fail by it."""
     row = attack("T29", "withheld revert of one release, let go while another is wanted")

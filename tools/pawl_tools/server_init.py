@@ -127,6 +127,9 @@ director_key = {json.dumps(str(plan.director_key.resolve()), ensure_ascii=False)
 # A device that proved nothing by a signed report for this long is shown as late, in seconds.
 # late_after_s = {LATE_AFTER_S}
 
+# Devices that nobody enrolled are refused. With "claim", they are also shown, and a person with the claim code of one enrolls it.
+# registration = "pre-registered"
+
 [api]
 # Beyond this machine, tokens need TLS: set `certificate` and `key` (PEM), too.
 address = "{_LOOPBACK}"

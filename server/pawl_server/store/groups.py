@@ -8,7 +8,20 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from sqlalchemy import Select, and_, delete, func, insert, literal, or_, select, union, update
+from sqlalchemy import (
+    ColumnElement,
+    Exists,
+    Select,
+    and_,
+    delete,
+    func,
+    insert,
+    literal,
+    or_,
+    select,
+    union_all,
+    update,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from pawl_server.domain.rollout import FINAL_STATES
@@ -46,21 +59,18 @@ class GroupRows:
         self._connection = connection
         self._inventory = inventory
 
-    async def matching(self, names: Sequence[str], now_s: int) -> Select[tuple[str, str]]:
+    async def matching(self, names: Sequence[str], now_s: int) -> Select[str, str]:
         """Return the query for (group, device) of the devices that these groups have now; a group that isn't, has none."""
-        parts: list[Select[tuple[str, str]]] = [_named(names)]
+        # No part has what another one has: so the database needn't keep and compare them all.
+        parts = [_named(names)]
         for group in await self.all(names):
             if group.filter is not None:
                 is_match = await self._inventory.condition(group.filter, now_s)
                 of_filter = select(literal(group.name).label("group"), _DEVICE.id.label("device"))
-                parts.append(of_filter.where(is_match))
-        found = union(*parts).subquery("found").c
-        excluded = select(_MEMBER.device).where(
-            _MEMBER.group == found.group,
-            _MEMBER.device == found.device,
-            _MEMBER.kind == MemberKind.EXCLUDED.value,
-        )
-        return select(found.group, found.device).where(~excluded.exists())
+                named_apart = _names(group.name, _DEVICE.id, MemberKind.PINNED, MemberKind.EXCLUDED)
+                parts.append(of_filter.where(is_match, ~named_apart))
+        found = union_all(*parts).subquery("found").c
+        return select(found.group, found.device)
 
     async def page_of_devices(self, name: str, now_s: int, after: str, limit: int) -> list[str]:
         """Return the first devices of a group whose id comes after this one, in order."""
@@ -133,17 +143,25 @@ class GroupRows:
                 return str(row.name)
         return None
 
-    async def _groups(self, query: Select[tuple[str, str | None]]) -> list[Group]:
+    async def _groups(self, query: Select[str, str | None]) -> list[Group]:
         found = await self._connection.execute(query.order_by(_GROUP.name))
         return [Group(name=row.name, filter=row.filter) for row in found]
 
 
-def _named(names: Sequence[str]) -> Select[tuple[str, str]]:
+def _named(names: Sequence[str]) -> Select[str, str]:
     """Return the query for the devices that groups name: members where no filter says otherwise, and pinned ones."""
     is_member = and_(_MEMBER.kind == MemberKind.MEMBER.value, _GROUP.filter.is_(None))
-    query = select(_MEMBER.group.label("group"), _MEMBER.device.label("device"))
+    query = select(_MEMBER.group.label("group"), _MEMBER.device.label("device")).distinct()
     query = query.join(tables.groups, _GROUP.name == _MEMBER.group).where(_MEMBER.group.in_(names))
-    return query.where(or_(is_member, _MEMBER.kind == MemberKind.PINNED.value))
+    query = query.where(or_(is_member, _MEMBER.kind == MemberKind.PINNED.value))
+    return query.where(~_names(_MEMBER.group, _MEMBER.device, MemberKind.EXCLUDED))
+
+
+def _names(group: ColumnElement[str] | str, device: ColumnElement[str], *kinds: MemberKind) -> Exists:
+    """Return the condition that a group names a device in one of these ways."""
+    other = tables.group_members.alias("other").c
+    query = select(other.device).where(other.group == group, other.device == device)
+    return query.where(other.kind.in_([kind.value for kind in kinds])).exists()
 
 
 def _row(name: str, device: str, kind: MemberKind) -> dict[str, str]:

@@ -116,7 +116,7 @@ devices = Table(
     # What its newest signed report says that it confirmed: bytes that sort as versions do, and as people write them.
     Column("confirmed_version_key", LargeBinary),
     Column("confirmed_version", String),
-    # The nonce before the open one: a hello that brings it again is of a second session.
+    # The nonce before the open one, or the open one if it came back after another: domain/clones.py.
     Column("former_nonce", LargeBinary),
     # Final failures in a row, over rollouts; from QUARANTINE_FAILURES on, no rollout takes it.
     Column("failures", Integer, nullable=False),
