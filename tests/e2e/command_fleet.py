@@ -167,7 +167,7 @@ class CommandFleet:
         deadline = time.monotonic() + DEADLINE_S
         while not fact():
             assert time.monotonic() < deadline, self.last_words()
-            time.sleep(0.1)
+            time.sleep(0.2)
 
     def last_words(self):
         """Return what the agents said last, and what the server knows."""

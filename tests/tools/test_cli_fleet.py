@@ -129,7 +129,8 @@ def test_a_rollout_by_percent_is_watched_to_its_end(site):
 
 def test_a_rollout_that_pauses_says_why_and_what_to_do(site):
     """Exit 1, the reason, the next step; what has no recovery release doesn't go back; cancelled, it withdraws."""
-    create(site, "sore", "--group", "canary", release=1)
+    site.run("group", "set", "next", "cli-2")
+    create(site, "sore", "--group", "canary", "--group", "next", release=1)
     device = site.devices["cli-1"]
     device.wait_for(codes.OFFER_INSTALL)
     device.fail()
@@ -143,7 +144,12 @@ def test_a_rollout_that_pauses_says_why_and_what_to_do(site):
     assert "failed" in site.run("device", "list").splitlines()[1]
     assert site.run("device", "clear", "cli-1") == "cli-1: cleared\n"
     assert site.ask("device", "list", "--attention") == []
+    # Resumed, it overlooks that failure, and the next phase begins.
+    assert site.ask("rollout", "resume", "sore")["state"] == "running"
+    site.devices["cli-2"].wait_for(codes.OFFER_INSTALL)
     assert site.ask("rollout", "cancel", "sore")["state"] == "cancelled"
+    site.devices["cli-2"].wait_for(codes.OFFER_NONE)
+    assert "can't resume any more" in site.run("rollout", "resume", "sore", code=1)
 
 
 def test_groups_by_filter_and_single_devices(site):
