@@ -7,6 +7,7 @@ from fleet_bench import NOW_S, FakeFleetDevice, make_fleet, open_store
 from release_factory import make_release
 
 from pawl import codes
+from pawl.compat import sha256
 from pawl_server.carrying import Carrier
 from pawl_server.domain.fleet import Device
 from pawl_server.domain.plan import Phase, PhaseKind, Plan
@@ -17,11 +18,13 @@ from pawl_server.mqtt.inbox import Message
 from pawl_server.publishing import Publisher
 from pawl_server.reconcile import Reconciler
 from pawl_server.rollouts import Rollouts, group_by_group
+from pawl_server.settings import PublishLimits
 
 DEVICES = [FakeFleetDevice(name=f"bench-{number}") for number in range(1, 6)]
 BY_NAME = {device.name: device for device in DEVICES}
 GROUPS = {"canary": ["bench-1", "bench-2"], "production": ["bench-3", "bench-4", "bench-5"]}
 OFFERS_PER_S = 50
+IMAGE = b"image" * 2000
 
 
 class Harness:
@@ -33,12 +36,13 @@ class Harness:
         self.events = fleet.told
         self.now_s = NOW_S
         self.published = []
+        self.withdrawn = []
         self.boots = dict.fromkeys(BY_NAME, 1)
         self.offers_per_s = offers_per_s
         self.release, self.recovery = releases
         self.ingest = Ingest(self.store, fleet.desk, self.clock)
         self.groups = Groups(self.store, self.clock)
-        self.rollouts = Rollouts(self.store, fleet.repository, self.clock)
+        self.rollouts = Rollouts(self.store, self._open, self.clock)
         self.start_again()
 
     def clock(self):
@@ -47,13 +51,18 @@ class Harness:
 
     def start_again(self):
         """Forget everything but the database, as a process that was killed does."""
-        self.publisher = Publisher(self.store, self.fleet.repository, self._publish, self.clock, window=64)
+        self.publisher = Publisher(
+            self.store, self.fleet.repository, self._publish, self.clock, PublishLimits()
+        )
         carrier = Carrier(self.fleet.desk, self.clock, offers_per_s=self.offers_per_s)
         failures = FailureWatch(self.store, self.fleet.desk, self.clock)
         self.reconciler = Reconciler(self.store, carrier, failures, self.publisher, pass_s=1)
 
     async def _publish(self, message):
-        self.published.append(message.topic)
+        (self.published if message.payload else self.withdrawn).append(message.topic)
+
+    async def _open(self, digest):
+        return await self.publisher.open(digest)
 
     async def prepare(self):
         """Enroll the devices, import the releases, set the groups, and let every device say hello."""
@@ -151,9 +160,10 @@ def everybody(**changes):
 
 def make_releases(fleet):
     """Return the release that is rolled out, and the one that devices go back to."""
-    release = fleet.repository.add(make_release(fleet.keys))
-    recovery = fleet.repository.add(make_release(fleet.keys, sequence=3))
-    return release, replace(recovery, is_recovery=True)
+    release = fleet.repository.add(make_release(fleet.keys, image=IMAGE))
+    named = ((sha256(IMAGE), len(IMAGE)),)
+    earlier = make_release(fleet.keys, image=b"earlier" * 900, sequence=3, recovers=named)
+    return release, fleet.repository.add(earlier)
 
 
 def run(folder, scenario, **changes):
