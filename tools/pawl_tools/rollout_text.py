@@ -2,8 +2,6 @@
 
 from typing import Any
 
-from pawl_tools.phase_text import write_duration
-
 DONE = "done"
 # Where a rollout doesn't go on by itself.
 RESTING = frozenset({"paused", "rolled-back", DONE, "cancelled"})
@@ -75,17 +73,6 @@ def remaining(seconds: int) -> str:
         return f"{seconds // _MINUTE_S} min {seconds % _MINUTE_S:02} s"
     days, hours = divmod(seconds // _HOUR_S, 24)
     return f"{days} d {hours} h" if days else f"{hours} h {seconds % _HOUR_S // _MINUTE_S:02} min"
-
-
-def plan_lines(rollout: dict[str, Any]) -> list[str]:
-    """Return what was decided for the whole plan."""
-    asked = f"a device is asked up to {rollout['tries_max']} times"
-    lines = [f"{asked}, and failed if it is silent for {write_duration(rollout['silence_s'])}"]
-    if rollout["recovery"]:
-        lines.append(f"failures bring everybody back with {rollout['recovery'][:8]}")
-    if rollout["stays_open"]:
-        lines.append("stays open for devices that join later")
-    return lines
 
 
 def next_step(rollout: dict[str, Any]) -> str:

@@ -46,7 +46,8 @@ def watch(changes: Iterable[dict[str, Any]], *, as_json: bool) -> bool:
 
 
 def _say_how_it_ended(rollout: dict[str, Any]) -> None:
-    if rollout["state"] != rollout_text.DONE:
+    # On a terminal it stands above the bars.
+    if rollout["state"] != rollout_text.DONE and not sys.stdout.isatty():
         print(rollout_text.headline(rollout), file=sys.stderr)
     if step := rollout_text.next_step(rollout):
         print(f"next: {step}", file=sys.stderr)
