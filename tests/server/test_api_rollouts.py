@@ -6,6 +6,9 @@ import pytest
 from api_bench import run_api
 from fleet_bench import FakeFleetDevice
 from release_factory import make_release
+from sqlalchemy import delete
+
+from pawl_server.store import tables
 
 WINDOW = {"days": ["sun", "mon"], "start": "22:30", "minutes": 240}
 
@@ -54,6 +57,9 @@ def test_a_plan_comes_back_as_it_was_sent(tmp_path):
             {"kind": "percent", "size": 100, "windows": [WINDOW]},
         ]
         plan = {"silence_s": 90, "tries_max": 2, "stays_open": True, "needs_approval": True}
+        for number in range(2, 10):
+            device = FakeFleetDevice(name=f"bench-{number}")
+            await api.ask("POST", "/enrolments", 201, json=device.enrolment_file())
         await api.ask("PUT", "/groups/field", json={"filter": 'id like "bench-*"'})
         body = {"release": digest, "groups": ["field"], "phases": phases, "name": "x", **plan}
         created = await api.ask("POST", "/rollouts", 201, json=body)
@@ -219,7 +225,7 @@ def test_a_rollout_without_a_name_that_came_with_a_key_is_made_once(tmp_path):
         body, key = {"release": digest, "groups": ["canary"]}, {"Idempotency-Key": "k"}
         first = await api.ask("POST", "/rollouts", 201, json=body, headers=key)
         async with api.service.store.writing() as transaction:
-            await transaction.answers.release("test", "k")
+            await transaction._connection.execute(delete(tables.answers))
         again = await api.send("POST", "/rollouts", 201, json=body, headers=key)
         assert "Idempotency-Replayed" not in again.headers
         assert (again.json(), len((await api.ask("GET", "/rollouts"))["rollouts"])) == (first, 1)

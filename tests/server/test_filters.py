@@ -171,6 +171,17 @@ def test_without_known_vendors_no_class_name_matches(empty):
     assert empty.scalar(select(func.count()).select_from(tables.devices).where(condition)) == 0
 
 
+def test_a_query_about_tags_can_be_filtered_by_tags(empty):
+    """A condition looks for tags by itself, whatever the query around it is about."""
+    with empty.begin_nested() as undone:
+        fill(empty, [DEVICE | {"tag.line-2": "x"}])
+        query = select(tables.device_tags.c.key).join(tables.devices)
+        for text in ('tag.site == "b1"', 'tag.site in ("b1")', "has tag.site", 'tag.site != "b2"'):
+            found = empty.scalars(query.where(compile_filter(parse(text), VENDORS, NOW_S)))
+            assert set(found) == {"site", "line-2"}, text
+        undone.rollback()
+
+
 def test_every_field_is_in_the_database(empty):
     """No field is known to the grammar alone."""
     examples = {

@@ -6,14 +6,19 @@ from contextlib import asynccontextmanager
 import pytest
 from api_bench import BENCH, BUNDLE_MAX_BYTES, client_of, open_api, run_api
 from fastapi import FastAPI
-from release_factory import make_release
+from fleet_bench import FakeFleetDevice
+from release_factory import CLASS, VENDOR, make_anchor, make_release
+from sqlalchemy import delete
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
+from pawl.ports.host import claim_code
 from pawl_server import access
 from pawl_server.api import problems
 from pawl_server.api.gate import Gate
 from pawl_server.api.idempotency import ANSWER_MAX_BYTES, Idempotency
+from pawl_server.domain.registration import Candidate
+from pawl_server.store import tables
 
 KEY = {"Idempotency-Key": "spring-1"}
 REPLAYED = "Idempotency-Replayed"
@@ -230,21 +235,65 @@ def test_a_body_in_pieces_is_told_from_another(tmp_path):
     _run(tmp_path, scenario)
 
 
+def test_a_key_that_is_at_work_is_refused_to_another_request(tmp_path):
+    """And who comes too late with an answer doesn't give it to the one that has the key now."""
+
+    async def scenario(api, till, client):
+        till.is_free.clear()
+        slow = asyncio.create_task(_sell(client, content=b"1"))
+        await till.is_asked.wait()
+        await _sell(client, 422, content=b"2")
+        api.clock.now_s += 60
+        till.is_asked.clear()
+        other = asyncio.create_task(_sell(client, content=b"2"))
+        await till.is_asked.wait()
+        till.is_free.set()
+        await slow
+        assert (await _sell(client, content=b"2")).json() == (await other).json()
+        await _sell(client, 422, content=b"1")
+
+    _run(tmp_path, scenario)
+
+
+async def _forget(store):
+    """Do what the server does that dies between action and answer, a minute later."""
+    async with store.writing() as transaction:
+        await transaction._connection.execute(delete(tables.answers))
+
+
+async def _candidate(api, name):
+    """Let a device wait to be claimed; return its claim."""
+    device = FakeFleetDevice(name=name)
+    values = {"vendor": VENDOR, "class_id": CLASS, "first_seen_s": 1, "last_seen_s": 1}
+    async with api.service.store.writing() as transaction:
+        await transaction.candidates.note([Candidate(device=name, **values)], 1)
+    return {"device": name, "code": claim_code.write(name, device.keys.key.x, device.keys.key.y)}
+
+
 def test_every_post_of_ours_may_run_twice(tmp_path):
     """As it does when the server dies between action and answer: the second time changes nothing."""
 
     async def scenario(api):
-        requests = [
-            ("/enrolments", {"json": BENCH.enrolment_file()}),
-            ("/releases", {"content": make_release(api.fleet.keys, sequence=9)}),
-        ]
-        for number, (path, request) in enumerate(requests):
-            headers = {"Idempotency-Key": f"key-{number}"}
-            first = await api.send("POST", path, 201, headers=headers, **request)
-            async with api.service.store.writing() as transaction:
-                await transaction.answers.release("test", f"key-{number}")
-            again = await api.send("POST", path, 201, headers=headers, **request)
+        digest = await api.prepare()
+        rollout = {"release": digest, "groups": ["canary"]}
+        requests = {
+            ("/enrolments", "enroll_device"): {"json": BENCH.enrolment_file()},
+            ("/claims", "claim_device"): {"json": await _candidate(api, "bench-2")},
+            ("/releases", "import_release"): {"content": make_release(api.fleet.keys, sequence=9)},
+            ("/anchors", "import_anchor"): {"content": make_anchor(api.fleet.keys, version=2)},
+            ("/rollouts", "create_rollout"): {"json": rollout},
+            ("/rollouts/1/commands", "command_rollout"): {"json": {"command": "pause"}},
+        }
+        for (path, _), request in requests.items():
+            first = await api.client.post(f"/v1{path}", headers=KEY, **request)
+            assert first.is_success, first.text
+            await _forget(api.service.store)
+            again = await api.client.post(f"/v1{path}", headers=KEY, **request)
             assert REPLAYED not in again.headers
-            assert again.json() == first.json()
+            assert (again.status_code, again.json()) == (first.status_code, first.json())
+            await _forget(api.service.store)
+        description = (await api.client.get("/openapi.json")).json()["paths"]
+        posts = {methods["post"]["operationId"] for methods in description.values() if "post" in methods}
+        assert posts == {name for _, name in requests}
 
     run_api(tmp_path, scenario)

@@ -16,7 +16,7 @@ from release_factory import make_anchor, make_release
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 SEED = 7
-RUN_MAX_S = 240  # on a machine that has a lot else to do; alone it takes a tenth of it
+RUN_MAX_S = 500  # on a machine that has a lot else to do: it needs well under a minute of processor time
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +72,7 @@ def _check(fleet, api, *options):
 def test_nothing_is_found(fleet):
     """All operations, all checks, every phase; and the server logged no fault."""
     with ApiProcess(fleet[0], "--streams-end") as api:
-        status, said = _check(fleet, api, "--max-examples=8", "--continue-on-failure")
+        status, said = _check(fleet, api, "--max-examples=5", "--continue-on-failure")
     assert status == 0, said
     selected, total, tested = re.search(r"Selected: (\d+)/(\d+)\s+Tested: (\d+)", said).groups()
     assert selected == total == tested
@@ -85,4 +85,4 @@ def test_planted_faults_are_found(fleet):
         status, said = _check(fleet, api, "--include-path-regex=planted", "--phases=fuzzing")
     assert status == 1, said
     assert "GET /v1/planted/fault" in said and "Server error" in said
-    assert "GET /v1/planted/undeclared" in said and "Undocumented HTTP status code" in said
+    assert "GET /v1/planted/undeclared" in said and "Undocumented status code" in said

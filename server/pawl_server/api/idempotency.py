@@ -70,18 +70,18 @@ class Idempotency:
             return _refused(422, "send one key of 1 to 128 visible ASCII characters")
         body = await Body.read(receive)
         digest = _digest(scope, body)
-        used = _Key(self._store, scope["state"][OWNER], keys[0])
-        match await used.begin(digest, int(self._clock())):
+        used = _Key(self._store, scope["state"][OWNER], keys[0], digest)
+        match await used.begin(int(self._clock())):
             case New():
-                scope["state"][REQUEST] = used.name_of(digest)
+                scope["state"][REQUEST] = used.named()
                 await self._run(scope, body.receive, send, used)
                 return None
+            case other if other.request != digest:
+                return _refused(422, "this key came with another request: a new request takes a new key")
             case InProgress():
                 return _in_progress()
-            case Stored() as stored if stored.request == digest:
+            case Stored() as stored:
                 return _replay(stored)
-            case Stored():
-                return _refused(422, "this key came with another request: a new request takes a new key")
 
     async def _run(self, scope: Scope, receive: Receive, send: Send, used: "_Key") -> None:
         answer = _Answer(scope["path"], send, used)
@@ -95,19 +95,20 @@ class Idempotency:
 
 
 class _Key:
-    """A token's key and its row; each step is a transaction."""
+    """A token's key, the digest of what it came with, and their row; each step is a transaction."""
 
-    def __init__(self, store: Store, token: str, key: str) -> None:
+    def __init__(self, store: Store, token: str, key: str, digest: bytes) -> None:
         self._store = store
-        self._names = (token, key)
+        self._names = (token, key, digest)
 
-    def name_of(self, digest: bytes) -> bytes:
+    def named(self) -> bytes:
         """Return what names this request for ever."""
-        return hashlib.sha256(json.dumps([*self._names, digest.hex()]).encode()).digest()
+        token, key, digest = self._names
+        return hashlib.sha256(json.dumps([token, key, digest.hex()]).encode()).digest()
 
-    async def begin(self, digest: bytes, now_s: int) -> New | InProgress | Stored:
+    async def begin(self, now_s: int) -> New | InProgress | Stored:
         async with self._store.writing() as transaction:
-            return await transaction.answers.begin(*self._names, digest, now_s)
+            return await transaction.answers.begin(*self._names, now_s)
 
     async def finish(self, status: int, content: bytes) -> None:
         """Keep an answer; what was done is done, so that a fault here doesn't change what the client is told."""

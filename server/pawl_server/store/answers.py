@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import ColumnElement, and_, delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from pawl_server.store import tables
@@ -15,9 +15,11 @@ class New:
     """The key is taken: do what was asked, then say how it was answered."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class InProgress:
-    """The same request is at work."""
+    """The key is at work; `request` is the digest of what for."""
+
+    request: bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,19 +45,23 @@ class AnswerRows:
         if row is not None and row["status"] is not None:
             return Stored(request=row["request"], status=row["status"], content=row["content"])
         if row is not None and row["at_s"] + AT_WORK_MAX_S > now_s:
-            return InProgress()
+            return InProgress(request=row["request"])
         await self._connection.execute(delete(tables.answers).where(is_it))
         values = {"token": token, "key": key, "request": request, "at_s": now_s}
         await self._connection.execute(insert(tables.answers), [values])
         return New()
 
-    async def finish(self, token: str, key: str, status: int, content: bytes) -> None:
-        """Keep the answer."""
-        column = tables.answers.c
-        change = update(tables.answers).where(column.token == token, column.key == key)
+    async def finish(self, token: str, key: str, request: bytes, status: int, content: bytes) -> None:
+        """Keep the answer, unless another request has taken the key meanwhile."""
+        change = update(tables.answers).where(_is_at_work(token, key, request))
         await self._connection.execute(change.values(status=status, content=content))
 
-    async def release(self, token: str, key: str) -> None:
+    async def release(self, token: str, key: str, request: bytes) -> None:
         """Free the key: nothing was answered that may be repeated."""
-        column = tables.answers.c
-        await self._connection.execute(delete(tables.answers).where(column.token == token, column.key == key))
+        await self._connection.execute(delete(tables.answers).where(_is_at_work(token, key, request)))
+
+
+def _is_at_work(token: str, key: str, request: bytes) -> ColumnElement[bool]:
+    column = tables.answers.c
+    is_it = and_(column.token == token, column.key == key)
+    return and_(is_it, column.request == request, column.status.is_(None))

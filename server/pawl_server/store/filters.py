@@ -162,7 +162,7 @@ def _of_tag(condition: _Condition, test: _Test) -> ColumnElement[bool]:
     key = condition.field.removeprefix(TAG_PREFIX)
     tagged = select(_tag.device).where(_tag.key == key, test(_tag.value))
     if _is_narrow(condition):
-        return _device.id.in_(tagged)
+        return _device.id.in_(tagged.correlate(None))
     return tagged.where(_tag.device == _device.id).correlate(tables.devices).exists()
 
 

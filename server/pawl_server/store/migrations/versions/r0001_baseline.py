@@ -12,6 +12,8 @@ def upgrade() -> None:
     _make_alone()
     _make_devices()
     _make_of_devices()
+    _make_outbox()
+    _make_group_members()
     _make_rollouts()
 
 
@@ -109,6 +111,9 @@ def _make_of_devices() -> None:
         sa.Column("received_at_s", sa.Integer, nullable=False),
         sa.UniqueConstraint("device", "digest"),
     )
+
+
+def _make_outbox() -> None:
     op.create_table(
         "outbox",
         sa.Column("id", sa.Integer, primary_key=True),
@@ -121,6 +126,9 @@ def _make_of_devices() -> None:
         sa.ForeignKeyConstraint(["device"], ["devices.id"]),
         sqlite_autoincrement=True,
     )
+
+
+def _make_group_members() -> None:
     op.create_table(
         "group_members",
         sa.Column("group", sa.String, sa.ForeignKey("groups.name"), primary_key=True),

@@ -18,7 +18,8 @@ down_revision = "0001_baseline"
 def upgrade() -> None:
     """Turn version 2 into the tables of the rollout engine, with what it holds."""
     _take_over_fence()
-    _make_new()
+    _make_of_devices()
+    _make_told()
     _extend()
     _extend_group_members()
     _turn_rollouts()
@@ -43,7 +44,7 @@ def _take_over_fence() -> None:
     )
 
 
-def _make_new() -> None:
+def _make_of_devices() -> None:
     op.create_table(
         "device_tags",
         sa.Column("device", sa.String, sa.ForeignKey("devices.id"), primary_key=True),
@@ -71,6 +72,9 @@ def _make_new() -> None:
         sa.Index("history_by_device", "device", "id"),
         sqlite_autoincrement=True,
     )
+
+
+def _make_told() -> None:
     op.create_table(
         "events",
         sa.Column("id", sa.Integer, primary_key=True),
@@ -241,10 +245,12 @@ def _copy_phases() -> None:
 
 
 def _copy_members() -> None:
-    """Silence counts from now on; a failure was final, until somebody resumed the rollout."""
+    """Silence of those who were asked counts from now on; a failure was final, until somebody resumed the rollout."""
     _run(
         "INSERT INTO rollout_members SELECT m.rollout, m.device, m.position, m.is_asked,"
-        " CASE WHEN m.is_asked THEN :now_s END, CASE WHEN m.is_asked THEN 1 ELSE 0 END, 0,"
+        " CASE WHEN NOT m.is_asked THEN NULL WHEN r.state IN ('running', 'paused')"
+        " AND a.state IN ('assigned', 'offered', 'held') THEN :now_s ELSE r.changed_at_s END,"
+        " CASE WHEN m.is_asked THEN 1 ELSE 0 END, 0,"
         " m.is_asked AND coalesce(a.state = 'failed', :no), :no"
         " FROM old_rollout_members m JOIN old_rollouts r ON r.id = m.rollout"
         " LEFT JOIN assignments a ON a.device = m.device AND a.release = r.release",
