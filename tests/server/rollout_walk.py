@@ -131,6 +131,12 @@ class Walk(WalkPromises):
         else:
             await self.harness.fail(name, fate, digest)
 
+    async def round(self, fates):
+        """Make a pass, and let every device answer."""
+        await self.engine()
+        for name, fate in zip(sorted(BY_NAME), fates, strict=True):
+            await self.answer(name, fate)
+
     async def confirm_late(self, name):
         """Let a device confirm what it was offered once, and doesn't have yet."""
         newer = [one for one in self.offered[name] if self.sequences[one] > (self.runs[name] or 0)]
@@ -149,17 +155,26 @@ class Walk(WalkPromises):
         except (RolloutStateError, ConflictError, UnknownError):
             return
 
-    async def finish(self):
-        """Let time pass and devices answer until nothing can happen any more, and look at the end."""
-        for _ in range(REST_PASSES_MAX):
-            for name, view in (await self.views()).items():
-                await self.command(name, RolloutEvent.APPROVE)
-                if view.rollout.reason == BY_HAND:
-                    await self.command(name, RolloutEvent.RESUME)
+    async def finish(self, late):
+        """Let time pass and devices answer until nothing can happen any more, and look at the end.
+
+        They take their time; in the end, those of `late` confirm what was taken for failed, or was withdrawn.
+        """
+        for number in range(REST_PASSES_MAX):
+            await self._go_on()
             await self.engine()
             if self.is_at_rest(await self.views()):
-                return self.check_end(await self.views())
-            for name in BY_NAME:
+                if not late:
+                    return self.check_end(await self.views())
+                await self.confirm_late(late.pop())
+            for name in sorted(BY_NAME)[number % 2 :: 2]:
                 await self.answer(name, codes.REASON_OK)
             self.harness.now_s += REST_S
         raise AssertionError(f"it never ends: {await self.views()}")
+
+    async def _go_on(self):
+        """Do what operators do whom nothing worries."""
+        for name, view in (await self.views()).items():
+            await self.command(name, RolloutEvent.APPROVE)
+            if view.rollout.reason == BY_HAND:
+                await self.command(name, RolloutEvent.RESUME)

@@ -22,6 +22,7 @@ from pawl_server.domain.fleet import AssignmentState, Device
 from pawl_server.domain.rollout import RolloutState
 from pawl_server.events import AnchorImported, AssignmentSettled, OfferSent, RolloutChanged
 from pawl_server.outbox import OutboxSender
+from pawl_server.rollouts import group_by_group
 from pawl_server.service import FleetServer
 from pawl_server.signing import DirectorKeyError
 from pawl_server.store import Store
@@ -258,8 +259,8 @@ def test_a_release_that_a_new_anchor_bars_is_offered_no_more(bench, fleet):
             await _hello(link, b"n" * 16)
             raw = make_release(fleet.keys)
             digest = await server.import_release(raw)
-            await server.rollouts.set_group("all", ["bench-1"])
-            await server.rollouts.create(digest, ["all"], "spring")
+            await server.groups.set_devices("all", ["bench-1"])
+            await server.rollouts.create(group_by_group(digest, ["all"]), "spring")
             while (await _offer(link, fleet.keys.director)).action != codes.OFFER_INSTALL:
                 pass
             await server.import_anchor(_anchor(fleet, 2, barred=[digest]))
@@ -269,7 +270,7 @@ def test_a_release_that_a_new_anchor_bars_is_offered_no_more(bench, fleet):
             paused = (await until(events, RolloutChanged))[-1]
             assert (paused.state, paused.reason) == (
                 RolloutState.PAUSED,
-                "group all: bench-1 failed: barred",
+                "phase 1 (group all): 1 of 1 devices failed (bench-1: barred), 1 stop it",
             )
             for call in (server.import_release(raw), server.assign("bench-1", digest)):
                 with pytest.raises(ManifestError) as caught:
