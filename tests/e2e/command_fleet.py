@@ -68,10 +68,14 @@ class CommandFleet:
 
     def sign(self, number, main):
         """Pack an application of this `main.py` and sign it as this version; return the file."""
+        return self.sign_image(number, self._packed(number, main))
+
+    def sign_image(self, number, image):
+        """Sign an image as this version, by both keys; return the file."""
         release = self.folder / f"{number}.pawl"
         keys = ("--key", self.folder / "release-1", "--key", self.folder / "release-2")
         self.pawl(
-            *("release", "sign", self._packed(number, main), "-o", release, *keys),
+            *("release", "sign", image, "-o", release, *keys),
             *("--sequence", number, "--version", number, *IDENTITY),
         )
         return release
