@@ -1,7 +1,10 @@
 """The operator's commands against a real server program: rollouts in phases, groups by filter, devices, events."""
 
 import json
+import os
+import signal
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -12,7 +15,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "server"))
 
-from server_site import WAIT_S, MqttDevice, Site, enroll, until
+from server_site import PAWL, WAIT_S, MqttDevice, Site, enroll, until
 
 from pawl import codes
 from pawl.ports.host import claim_code
@@ -119,6 +122,19 @@ def test_a_rollout_by_percent_is_watched_to_its_end(site):
     )
     assert lines[-1] == "wide: done: group canary: 1 succeeded; 100 percent: 3 succeeded"
     assert len(set(lines)) == len(lines)
+    # The same plan again changes nothing, and is watched where it is.
+    again = (
+        "--group",
+        "everybody",
+        "--phase",
+        "canary:soak=2s",
+        "--phase",
+        "100%",
+        "--name",
+        "wide",
+        "--watch",
+    )
+    assert site.run("rollout", "create", "--release", site.digests[0], *again).splitlines()[-1] == lines[-1]
     members = site.ask("rollout", "devices", "wide", "--progress", "succeeded")
     assert [one["device"] for one in members] == NAMES
     assert site.ask("rollout", "devices", "wide", "--progress", "failed") == []
@@ -251,7 +267,7 @@ def test_releases_are_shown_by_digest_and_by_file(site):
     assert "version" in site.run("release", "show", site.folder / "release.pawl")
 
 
-def test_events_are_listed_and_followed(site):
+def test_events_are_listed(site):
     """All of them, those behind a number, those of a rollout; each printed line is one."""
     everything = [json.loads(line) for line in site.run("events", "--json").splitlines()]
     numbers = [one["id"] for one in everything]
@@ -261,6 +277,20 @@ def test_events_are_listed_and_followed(site):
     told = site.run("events", "--rollout", "wide").splitlines()
     assert 0 < len(told) < len(everything)
     assert "rollout-changed" in told[0] and "name=wide" in told[0]
+
+
+def test_events_are_followed_from_a_number(site):
+    """Those that were, at once; then those that come."""
+    first, second = (json.loads(line)["id"] for line in site.run("events", "--json").splitlines()[:2])
+    environment = {**os.environ, "PAWL_CREDENTIALS": str(site.server / "operator.toml")}
+    command = [PAWL, "events", "--follow", "--after", str(first)]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as follower:
+        assert int(follower.stdout.readline().split()[0]) == second
+        create(site, "news", "--group", "canary", "--approval", release=1)
+        assert any("name=news" in line for line in iter(follower.stdout.readline, ""))
+        follower.send_signal(signal.SIGINT)
+    assert follower.returncode == 130
+    site.run("rollout", "reject", "news")
 
 
 def test_a_stream_goes_on_where_a_server_was_killed(site):
