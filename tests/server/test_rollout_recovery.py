@@ -120,6 +120,7 @@ def test_a_recovery_that_cannot_be_published_stops_the_fleet_and_says_so(tmp_pat
         )
         assert "recovery release can't be published" in await harness.reason()
         file.write_bytes(content)
+        harness.now_s += 60  # what can't be published is read again once a minute
         assert (await harness.seen())[1].startswith("recovering withdrawn")
 
     run(tmp_path, scenario)
