@@ -5,131 +5,36 @@ import os
 import random
 import signal
 import sqlite3
-import subprocess
-import sys
-import threading
 import time
-from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
+from command_fleet import CommandFleet
 
 from pawl_server import configuration
 from pawl_server.mqtt.orphan import FILE_NAME as PID_FILE
-from pawl_tools import launcher, pack, toolchain
-from pawl_tools.cli import app
 from pawl_tools.demo.applications import blinky
-from pawl_tools.errors import ToolError
-from pawl_tools.site import free_ports
 
-PAWL = Path(sys.executable).with_name("pawl")
 NAMES = [f"bench-{number}" for number in range(1, 6)]
 DEADLINE_S = 90
 RANDOM_KILLS = 6
 
 
-class Fleet:
-    """Made by the commands alone; `kill_at` says at which console line of which device something is killed."""
+class Fleet(CommandFleet):
+    """Five devices with blinky; `triggers` say at which console line of which device something is killed."""
 
     def __init__(self, folder):
-        self.folder = folder
-        self.server = folder / "server"
-        self.programs = toolchain.find()
-        self.consoles = {name: [] for name in NAMES}
-        self.triggers = {}
-        self.devices = {}
-        self.process = None
-        self._make_keys()
-        self._make_server()
-        self._make_devices()
-
-    def pawl(self, *arguments):
-        """Run a command; return its output."""
-        done = CliRunner().invoke(
-            app,
-            [str(one) for one in arguments],
-            env={"PAWL_CREDENTIALS": str(self.server / "operator.toml")},
-            catch_exceptions=False,
-        )
-        assert done.exit_code == 0, done.output
-        return done.stdout
-
-    def _make_keys(self):
-        folder = self.folder
-        for name in ("root", "release", "director"):
-            self.pawl("keys", "new", folder / name)
-        self.pawl("ca", "new", folder / "ca")
-        self.pawl(
-            *("trust", "init", folder / "trust.cbor", "--root", folder / "root"),
-            *("--release", folder / "release.pub", "--director", folder / "director.pub"),
-            *("--ca", folder / "ca" / "ca.crt", "--server-name", "localhost"),
-        )
+        super().__init__(folder, NAMES)
+        self.make_keys()
         for version in (1, 2):
             image = folder / f"{version}.romfs"
             image.write_bytes(blinky(version, self.programs))
-            self.pawl(
-                *("release", "sign", image, "-o", folder / f"{version}.pawl", "--key", folder / "release"),
-                *("--sequence", version, "--version", version, "--vendor", "example.com", "--class", "board"),
-            )
-
-    def _make_server(self):
-        ports, more = free_ports(), free_ports()
-        self.device_port = ports.devices
-        self.pawl(
-            *("server", "init", self.server, "--trust", self.folder / "trust.cbor"),
-            *("--director", self.folder / "director", "--device-ca", self.folder / "ca"),
-            *("--device-port", ports.devices, "--server-port", ports.server, "--api-port", more.devices),
-        )
-
-    def _make_devices(self):
-        self.pawl(
-            *("provision", self.folder / "devices", "--count", len(NAMES), "--prefix", "bench-"),
-            *("--trust", self.folder / "trust.cbor", "--release", self.folder / "1.pawl"),
-            *("--ca", self.folder / "ca", "--broker", f"localhost:{self.device_port}"),
-        )
-        agent = self.folder / "agent.romfs"
-        agent.write_bytes(pack.pack_agent(self.programs))
-        for name in NAMES:
-            self.devices[name] = launcher.Device(
-                self.folder / "devices" / name,
-                agent,
-                self.programs,
-                lambda line, name=name: self._on_line(name, line),
-            )
-
-    def _on_line(self, name, line):
-        self.consoles[name].append(line)
-        pattern, action = self.triggers.get(name, ("", None))
-        if action and line.startswith(pattern):
-            del self.triggers[name]
-            threading.Thread(target=action).start()
-
-    def start_server(self):
-        """Start the server and wait until it listens."""
-        self.process = subprocess.Popen(
-            [PAWL, "server", "run", self.server], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-        )
-        line = self.process.stdout.readline()
-        assert line.startswith("devices:"), line + self.process.stdout.read()
-
-    def restart_server(self):
-        """SIGKILL, and a new one a moment later."""
-        self.process.kill()
-        self.process.communicate()
-        time.sleep(0.5)
-        self.start_server()
+            self.sign_image(version, image)
+        self.make_server()
+        self.make_devices(folder / "1.pawl")
 
     def end_broker(self):
         """Stop it; the server starts another one. Killed, it would lose what it acknowledged since its last save."""
         os.kill(int((self.server / "broker" / PID_FILE).read_text()), signal.SIGTERM)
-
-    def close(self):
-        """Switch everything off."""
-        for device in self.devices.values():
-            device.power_off()
-        if self.process is not None:
-            self.process.send_signal(signal.SIGTERM)
-            self.process.communicate()
 
     def state(self):
         """Return what the rollout says, and the agents said last."""
@@ -137,7 +42,7 @@ class Fleet:
             name: [line for line in lines if line[:5] == "pawl:"][-5:]
             for name, lines in self.consoles.items()
         }
-        return self.pawl("rollout", "show", "spring"), said
+        return self.pawl("rollout", "devices", "spring"), said
 
     def reports(self):
         """Return {(device, boots, number)} of every report that the server has."""
@@ -196,15 +101,14 @@ def test_a_rollout_through_kills_of_everything(fleet):
         fleet.devices[chance.choice(NAMES)].kill()
 
     def is_done():
-        try:
-            return json.loads(fleet.pawl("rollout", "show", "spring", "--json"))["state"] == "done"
-        except ToolError:
-            return False  # the server is being killed and started
+        # The server is being killed and started.
+        code, said = fleet.run("rollout", "show", "spring", "--json")
+        return code == 0 and json.loads(said)["state"] == "done"
 
     wait_until(is_done, fleet)
-    shown = json.loads(fleet.pawl("rollout", "show", "spring", "--json"))
+    shown = json.loads(fleet.pawl("rollout", "devices", "spring", "--json"))
     assert killed == ["broker", "server"]
-    assert {one["device"]: one["progress"] for one in shown["devices"]} == dict.fromkeys(NAMES, "succeeded")
+    assert {one["device"]: one["progress"] for one in shown} == dict.fromkeys(NAMES, "succeeded")
     for name in NAMES:
         assert sum("row 5 slot B" in line for line in fleet.consoles[name]) in {1, 2, 3}, name
         assert not any("row 5 slot A" in line for line in fleet.consoles[name]), name

@@ -5,6 +5,9 @@ import re
 import subprocess
 from pathlib import Path
 
+from pawl_server import filters
+from pawl_tools import phase_text
+
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()
 
@@ -32,3 +35,14 @@ def test_make_targets_exist():
     assert "demo" in re.findall(r"(?:`| {4})make (\w+)", README)
     for target in re.findall(r"(?:`| {4})make (\w+)", README):
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+
+
+def test_phases_and_filters_can_be_read():
+    """What it shows of both is what the command and the server take."""
+    phases = re.findall(r"--phase (\S+)", README)
+    shown = re.findall(r"--filter '([^']+)'", README)
+    assert len(phases) >= 3 and len(shown) >= 2
+    for phase in phases:
+        assert phase_text.parse(phase)
+    for text in shown:
+        assert filters.parse(text)

@@ -174,7 +174,8 @@ def _undo(rollout: Rollout, counts: Sequence[PhaseCounts], now_s: int) -> list[A
     actions = _take_back(rollout, counts, now_s)
     if actions or any(one.of(Progress.RECOVERING) for one in counts):
         return actions
-    return [Become(follow(rollout, RolloutEvent.COMPLETION, now_s))]
+    # Why it went back is what people ask when it has.
+    return [Become(follow(rollout, RolloutEvent.COMPLETION, now_s, rollout.reason))]
 
 
 def _take_back(_rollout: Rollout, counts: Sequence[PhaseCounts], _now_s: int) -> list[Action]:

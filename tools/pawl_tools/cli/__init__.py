@@ -8,14 +8,17 @@ from pawl_tools.cli import (
     board,
     boot_table,
     bridge,
+    describe,
     device,
     esp32,
+    events,
     fleet,
     group,
     keys,
     policy,
     provision,
     release,
+    releases,
     rollout,
     server,
     sim,
@@ -39,13 +42,16 @@ app.add_typer(board.app, name="board")
 app.add_typer(rollout.app, name="rollout")
 app.add_typer(server.app, name="server")
 app.add_typer(sim.app, name="sim")
-fleet.add_to(device.app, release.app)
+fleet.add_to(device.app)
+describe.add_to(device.app)
+releases.add_to(release.app)
 app.command("pack")(release.pack)
 app.command("verify")(release.verify)
 app.command("provision")(provision.provision)
 app.command("esp32")(esp32.esp32)
 app.command("policy")(policy.policy)
 app.command("boot-table")(boot_table.boot_table)
+app.command("events")(events.events)
 app.command("bridge")(bridge.bridge)
 app.command("demo")(device.demo)
 

@@ -3,8 +3,10 @@
 import json as json_format
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 from urllib.parse import quote
+
+import typer
 
 from pawl_tools.cli import files
 from pawl_tools.errors import ToolError
@@ -13,6 +15,16 @@ if TYPE_CHECKING:
     from pawl_tools.fleet_client import FleetClient
 
 Json = files.Json
+Device = Annotated[str, typer.Argument(help="Device id")]
+Filter = Annotated[
+    str | None,
+    typer.Option(
+        "--filter",
+        help='Which devices, such as: class == "esp32" and tag.site in ("b1", "b2")',
+        metavar="FILTER",
+    ),
+]
+_DIGEST_SHOWN = 8
 
 
 def connect() -> "FleetClient":
@@ -40,6 +52,16 @@ def time_text(seconds: int | None) -> str:
         return datetime.fromtimestamp(seconds, tz=UTC).strftime("%Y-%m-%d %H:%M:%SZ")
     except (ValueError, OverflowError, OSError):
         return str(seconds)
+
+
+def short(digest: str) -> str:
+    """Return what people see of a digest."""
+    return digest[:_DIGEST_SHOWN]
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number of things."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def print_json(value: object) -> None:

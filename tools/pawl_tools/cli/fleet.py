@@ -1,107 +1,80 @@
-"""`pawl device list|show|enroll` and `pawl release import|list`: what the fleet server knows of both."""
+"""`pawl device list|show|history|rollout` and who is let in: what the fleet server knows of devices."""
 
+import json as json_format
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from pawl_tools.cli import api, files
-from pawl_tools.cli.api import Json
+from pawl_tools.cli import api, device_view, files
+from pawl_tools.cli.api import Device, Filter, Json
 from pawl_tools.errors import ToolError
 
 
-def add_to(devices: typer.Typer, releases: typer.Typer) -> None:
+def add_to(devices: typer.Typer) -> None:
     """Put the commands beside those that need no server."""
     devices.command("list")(list_devices)
     devices.command("show")(show_device)
+    devices.command("history")(show_history)
+    devices.command("rollout")(show_rollout)
     devices.command("enroll")(enroll)
-    releases.command("import")(import_release)
-    releases.command("list")(list_releases)
+    devices.command("claim")(claim)
+    devices.command("candidates")(list_candidates)
 
 
-def list_devices(*, json: Json = False) -> None:
-    """List the devices of the fleet."""
-    with api.connect() as fleet:
-        found = fleet.items("/devices", "devices")
-    if json:
-        api.print_json(found)
-        return
-    columns = ("device", "slot", "confirmed", "release", "state", "last seen", "notes")
-    api.print_table(columns, [_line_of(device) for device in found])
-
-
-def _line_of(device: dict[str, Any]) -> list[str]:
-    assignment = device["assignment"] or {"release": "", "state": ""}
-    return [
-        device["device"],
-        device["slot"] or "",
-        _short(device["confirmed"] or ""),
-        _short(assignment["release"]),
-        assignment["state"],
-        api.time_text(device["last_seen_s"]),
-        ", ".join([*(["late"] if device["late"] else []), *(["flagged"] if device["flagged"] else [])]),
-    ]
-
-
-def show_device(
-    device: Annotated[str, typer.Argument(help="Device id")],
+def list_devices(
+    filter_text: Filter = None,
     *,
+    attention: Annotated[
+        bool, typer.Option("--attention", help="Only those that people have to look at, and why")
+    ] = False,
     json: Json = False,
 ) -> None:
+    """List the devices of the fleet: all, those that a filter matches, or those that need a look."""
+    if attention and filter_text is not None:
+        raise ToolError("--attention lists all that need a look: give it without --filter")
+    with api.connect() as fleet:
+        if attention:
+            found = list(fleet.pages("/attention", "devices"))
+        else:
+            found = list(fleet.pages("/devices", "devices", filter=filter_text))
+    if json:
+        api.print_json(found)
+    elif attention:
+        device_view.attention(found)
+    else:
+        device_view.table(found)
+
+
+def show_device(device: Device, *, json: Json = False) -> None:
     """Show a device: what it runs, what it was assigned, what it proved, what it claims, and what was refused of it."""
     with api.connect() as fleet:
         facts = fleet.get(api.path("devices", device))
+        applies = fleet.get(f"{api.path('devices', device)}/rollout")
     if json:
         api.print_json(facts)
         return
-    assignment = facts.pop("assignment") or {}
-    refusals, reports, claims = facts.pop("refusals"), facts.pop("reports"), facts.pop("claims")
-    flag, log = facts.pop("flagged"), facts.pop("log")
-    tags, attention = facts.pop("tags"), facts.pop("attention")
-    for name in ("last_seen_s", "fresh_at_s"):
-        facts[name] = api.time_text(facts[name])
-    lines = {name.removesuffix("_s").replace("_", " "): value for name, value in facts.items()}
-    lines |= {f"assigned {name}": value for name, value in assignment.items()}
-    lines |= {f"tag {name}": value for name, value in tags.items()}
-    lines |= {f"attention {one['cause']}": _note_line(one) for one in attention}
-    if flag is not None:
-        lines["flagged"] = f"{flag['reason']}, {api.time_text(flag['at_s'])}"
-    lines |= {f"refused {one['where']} {one['reason']}": f"{one['count']} times" for one in refusals}
-    lines |= {f"report {one['boots']}.{one['number']}": _report_line(one) for one in reports}
-    lines |= _claim_lines(claims) if claims else {}
-    lines |= {f"log (unsigned) {one['boot']}, {one['uptime_s']} s": _log_line(one) for one in log}
-    files.show({name: "" if value is None else value for name, value in lines.items()}, as_json=False)
+    files.show(device_view.lines(facts, applies), as_json=False)
 
 
-def _report_line(report: dict[str, Any]) -> str:
-    of = f" of {_short(report['release'])}" if report["release"] else ""
-    return f"{report['event']}{of}: {report['reason']}, {api.time_text(report['received_at_s'])}"
+def show_history(device: Device, *, json: Json = False) -> None:
+    """Show what became of all that a device was assigned, the oldest first."""
+    with api.connect() as fleet:
+        found = list(fleet.pages(f"{api.path('devices', device)}/history", "history"))[::-1]
+    if json:
+        api.print_json(found)
+        return
+    device_view.history(found)
 
 
-def _note_line(note: dict[str, Any]) -> str:
-    return f"{note['reason']}, since {api.time_text(note['since_s'])}"
-
-
-def _log_line(entry: dict[str, Any]) -> str:
-    return f"{entry['reason']} {_short(entry['detail'] or '')}".strip()
-
-
-def _claim_lines(claims: dict[str, Any]) -> dict[str, object]:
-    """Return what the device says of itself: nobody signed it."""
-    lines: dict[str, object] = {
-        # Anybody may have written it: nothing that a terminal would obey.
-        "claims (unsigned) agent": ascii(claims["agent"])[1:-1],
-        "claims (unsigned) anchor": f"version {claims['anchor_version']}, {_short(claims['anchor_digest'])}",
-        "claims (unsigned) time floor": api.time_text(claims["time_floor_s"]),
-    }
-    for name, slot in zip("AB", claims["slots"], strict=False):
-        lines[f"claims (unsigned) slot {name}"] = f"{slot['state']} {_short(slot['release'] or '')}".strip()
-    for one in claims["failed"]:
-        attempts = f"{one['attempts']} attempts, {one['reason']}"
-        lines[f"claims (unsigned) failed {_short(one['release'])}"] = attempts
-    for reason, count in claims["refusals"].items():
-        lines[f"claims (unsigned) refused {reason}"] = f"{count} times"
-    return lines
+def show_rollout(device: Device, *, json: Json = False) -> None:
+    """Say which rollout applies to a device, and why."""
+    with api.connect() as fleet:
+        applies = fleet.get(f"{api.path('devices', device)}/rollout")
+    if json:
+        api.print_json(applies)
+        return
+    print(f"{device}: {applies['why']}")
 
 
 def enroll(
@@ -113,49 +86,41 @@ def enroll(
     bodies = [_enrolment(path) for path in enrolments]
     with api.connect() as fleet:
         enrolled = [fleet.post("/enrolments", body) for body in bodies]
-    if json:
+    _show_enrolled(enrolled, as_json=json)
+
+
+def _enrolment(path: Path) -> Any:
+    try:
+        return json_format.loads(files.read(path))
+    except ValueError:
+        raise ToolError(f"{path} is no enrolment: `pawl provision` writes enrolment.json") from None
+
+
+def _show_enrolled(enrolled: list[dict[str, Any]], *, as_json: bool) -> None:
+    if as_json:
         api.print_json(enrolled)
         return
     for device in enrolled:
         print(f"{device['device']}: enrolled")
 
 
-def _enrolment(path: Path) -> Any:
-    import json
-
-    try:
-        return json.loads(files.read(path))
-    except ValueError:
-        raise ToolError(f"{path} is no enrolment: `pawl provision` writes enrolment.json") from None
-
-
-def import_release(
-    release: Annotated[Path, typer.Argument(help="Release (*.pawl)")],
+def claim(
+    device: Device,
+    code: Annotated[str, typer.Argument(help="Claim code on its label")],
     *,
     json: Json = False,
 ) -> None:
-    """Import a release; it is refused if a device would refuse it."""
-    content = files.read(release)
+    """Let a device in that said hello and waits, by the code on its label."""
     with api.connect() as fleet:
-        imported = fleet.upload("/releases", content)
-    if json:
-        api.print_json(imported)
-        return
-    print(f"{imported['digest']}: version {imported['version']}, {imported['image_bytes']} bytes")
+        enrolled = fleet.post("/claims", {"device": device, "code": code})
+    _show_enrolled([enrolled], as_json=json)
 
 
-def list_releases(*, json: Json = False) -> None:
-    """List the imported releases, the newest first."""
+def list_candidates(*, json: Json = False) -> None:
+    """List the devices that said hello and wait to be claimed: nothing of them is believed."""
     with api.connect() as fleet:
-        found = fleet.items("/releases", "releases")
+        found = list(fleet.pages("/candidates", "candidates"))
     if json:
         api.print_json(found)
         return
-    columns = ("digest", "version", "epoch", "sequence", "bytes", "imported")
-    names = ("digest", "version", "epoch", "sequence", "image_bytes")
-    rows = [[*(str(one[name]) for name in names), api.time_text(one["imported_at_s"])] for one in found]
-    api.print_table(columns, rows)
-
-
-def _short(digest: str) -> str:
-    return digest[:8]
+    device_view.candidates(found)

@@ -37,18 +37,6 @@ def pack(
     files.done(f"{out}: {len(image)} bytes", {"file": str(out), "bytes": len(image)}, as_json=json)
 
 
-@app.command()
-def show(
-    path: Annotated[Path, typer.Argument(help="Release (*.pawl)")],
-    *,
-    json: files.Json = False,
-) -> None:
-    """Print what a release says of itself. Checks no signature: `pawl verify` does."""
-    from pawl_tools import description
-
-    files.show(description.describe(files.read(path), str(path)), as_json=json)
-
-
 def verify(
     release: Annotated[Path, typer.Argument(help="Release (*.pawl)")],
     trust: Annotated[Path, typer.Option(help="Trust anchor file")],
