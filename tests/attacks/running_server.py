@@ -8,7 +8,6 @@
 
 import asyncio
 import base64
-import itertools
 import socket
 import sqlite3
 import threading
@@ -33,7 +32,6 @@ from pawl_server.service import FleetServer
 
 WAIT_S = 30
 POLL_S = 0.02
-PASS_S = 0.05
 
 
 def image_of(sequence):
@@ -48,14 +46,13 @@ class Site:
         self.bench, self.fleet = make_bench(folder), make_fleet(folder)
         self.clock = Clock()
         self.clients = []
-        self._numbers = itertools.count(1)
         self._stopping = asyncio.Event()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
         self.broker = self.bench.broker()
         self.broker.start()
-        settings = server_settings(self.bench, self.fleet, reconcile_pass_s=PASS_S, **limits)
+        settings = server_settings(self.bench, self.fleet, **limits)
         self.server = FleetServer(settings, self.clock)
         self._http = self.do(self._start())
 
@@ -75,6 +72,7 @@ class Site:
     def close(self):
         """End everything."""
         self._http.close()
+        self.disconnect()
         self.do(self._stop())
         self.broker.stop()
         self._loop.call_soon_threadsafe(self._loop.stop)
@@ -82,8 +80,6 @@ class Site:
         self._loop.close()
 
     async def _stop(self):
-        for client in self.clients:
-            await client.close()
         self._stopping.set()
         self._uvicorn.should_exit = True
         await self._serving
@@ -131,10 +127,9 @@ class Site:
         body = {"name": name, "release": b64u(release), "groups": groups, **plan}
         return self.ask("POST", "/rollouts", 201, json=body)
 
-    def progress(self, name):
-        """Return {device: progress} of a rollout."""
-        page = self.ask("GET", f"/rollouts/{name}/devices?limit=1000")
-        return {one["device"]: one["progress"] for one in page["devices"]}
+    def command(self, name, command):
+        """Tell a rollout what to do."""
+        self.ask("POST", f"/rollouts/{name}/commands", json={"command": command})
 
     def rollout(self, name):
         """Return a rollout."""
@@ -190,6 +185,11 @@ class Site:
         self.clients.append(client)
         return client
 
+    def disconnect(self):
+        """End all sessions of clients."""
+        self.together(client.close() for client in self.clients)
+        self.clients.clear()
+
     # --- the end of what was begun
 
     def until(self, fact, what=""):
@@ -208,7 +208,7 @@ class Site:
             seconds = None
             self.together(client.done() for client in clients)
             self.until(lambda: self.do(self._has_heard(clients)), "reports that aren't taken")
-            self._pass()
+            self.do(self.server._reconciler.reconcile())
             self.until(lambda: self.do(self._has_sent()), "offers that aren't sent")
             self.together(client.subscribe(client.device.offer_topic) for client in clients)
             self.together(client.done() for client in clients)
@@ -225,16 +225,6 @@ class Site:
     async def _has_sent(self):
         async with self.server.store.reading() as transaction:
             return not await transaction.unsent()
-
-    def _pass(self):
-        """Wait for a whole pass over all rollouts: the newest one comes last, and begins."""
-        name = f"pass-{next(self._numbers)}"
-        if name == "pass-1":
-            self.ask("PUT", "/groups/nobody", json={"devices": []})
-            self._nothing = self.release(1, image=b"nothing" * 50)
-        self.roll_out(name, self._nothing, ["nobody"], stays_open=True)
-        self.until(lambda: self.rollout(name)["phases"][0]["began_at_s"])
-        self.ask("POST", f"/rollouts/{name}/commands", json={"command": "cancel"})
 
     # --- a thief on the server's machine
 
