@@ -85,6 +85,7 @@ class Client:
 
     async def connect(self, certificate=None):
         """Open a session and listen for offers; TransportError if the broker doesn't want it."""
+        await self.close()
         context = tls_context(self._bench.folder, certificate or self.name)
         stream = await TlsStream.open(self._bench.settings.device_port, context)
         buffer = bytearray(BUFFER_BYTES)
@@ -101,6 +102,7 @@ class Client:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks = []
 
     async def subscribe(self, *topics):
         """Return when all that was on its way has come: the broker answers in order."""
