@@ -10,6 +10,7 @@ from test_broker_attacks import Link
 
 from pawl import codes
 from pawl.errors import TransportError
+from pawl.identity import partition_of
 from pawl.mqtt import Client as MqttClient
 from pawl.names import reason_name
 from pawl.ports.host import claim_code
@@ -179,21 +180,37 @@ def sessions(site):
     return sorted({word for line in text.splitlines() if " as _" in line for word in line.split() if word[0] == "_"})
 
 
-def test_t47_a_certificate_in_the_servers_client_id(attack, site):
-    """None is made; whoever has the fleet's authority sign one ends a session, hears nothing, and the server comes back."""
-    row = attack("T47", "running server: a fleet certificate named like one of the server's sessions")
-    [device] = site.join("heard", 1)
-    ours = [name for name in sessions(site) if name not in {"_owner", "_server"}]
-    assert ours, "the broker's log names no session of the server"
-    name = ours[0]
-    issue(site.bench.fleet, name, days=1).write_pem(site.bench.folder, "session-thief")
-    with Link(site.bench, "session-thief", client_id="x") as thief:
-        thief.subscribe("#")
-        for topic in (device.device.topic("hello"), device.device.offer_topic, "pawl/r/x"):
-            assert not thief.publish(topic, retain=True), topic
-        told = [topic for topic in thief.received() if topic.startswith("pawl/d/")]
-        row.failed(told, [], "no right (by the broker)")  # releases and anchors every device may read
-        # The server connects again, and takes its session back.
-        site.until(lambda: not thief.ended.empty())
-    offer = site.do(device.hello())
-    row.kept(offer.action, codes.OFFER_NONE, "server is back; what was queued there is lost")
+def test_t47_a_certificate_in_the_servers_client_id(attack, tmp_path):
+    """None is made; whoever has one signed all the same ends a session and hears nothing, and the server takes it back.
+
+    What he subscribed it to outlives him: the server hears every message there, and takes its own topics only.
+    """
+    row = attack("T47", "running server: fleet certificates named like the server's sessions")
+    with running(tmp_path) as site:
+        devices = site.join("heard", 2)
+        ours = f"_ingest-{partition_of(devices[0].name) // 8}"
+        names = [name for name in sessions(site) if name == ours or not name.startswith("_ingest")]
+        for number, name in enumerate(names):
+            issue(site.bench.fleet, name, days=1).write_pem(site.bench.folder, f"thief-{number}")
+            with Link(site.bench, f"thief-{number}", client_id="x") as thief:
+                thief.subscribe("#")
+                for topic in (devices[0].device.topic("hello"), devices[0].device.offer_topic, "pawl/r/x"):
+                    assert not thief.publish(topic, retain=True), topic
+                told = [topic for topic in thief.received() if topic.startswith("pawl/d/")]
+                row.failed(told, [], "no right (by the broker)")  # releases and anchors every device may read
+                site.until(lambda thief=thief: not thief.ended.empty())
+        assert ours in names
+        assert len(names) == 2
+        before = site.sql("SELECT * FROM refusals")
+        offers = [site.do(one.hello()).action for one in devices]
+        site.together(one.report(codes.EVENT_STARTED) for one in devices)
+        site.settle(devices)
+        found = offers, [heard_once(site, one) for one in devices]
+        row.kept(found, ([codes.OFFER_NONE] * 2, [True] * 2), "server is back; what was queued there is lost")
+        assert before == []
+
+
+def heard_once(site, client):
+    """Whether a report was kept once, however often it came."""
+    reports = site.ask("GET", f"/devices/{client.name}")["reports"]
+    return len(reports) == 1 and set(site.refusals(client.name)) <= {("report", "replayed")}
