@@ -142,8 +142,8 @@ class Client:
         found = [offer for offer in self.offers if offer.action == codes.OFFER_INSTALL]
         return [offer for offer in found if release in {None, bytes(offer.digest)}]
 
-    async def _on_message(self, topic, payload, retained):
-        if retained:
+    async def _on_message(self, topic, payload, _retained):
+        if topic != self.device.offer_topic:
             self.retained[topic] = bytes(payload)
             return
         offer = messages.open_offer(payload, self._anchor.directors, verify)
