@@ -44,6 +44,7 @@ class Reconciler:
         self._publisher = publisher
         self._pass_s = pass_s
         self._has_news = asyncio.Event()
+        self._passing = asyncio.Lock()
         self._reconnects = 0
         self._reconnects_served = 0
 
@@ -94,7 +95,12 @@ class Reconciler:
             return await transaction.rollouts.mark()
 
     async def reconcile(self) -> None:
-        """Do what every rollout wants now: those that have ended first, since what they take back others may bring."""
+        """Do what every rollout wants now, one pass at a time: two at once would each ask as many as there is room for."""
+        async with self._passing:
+            await self._pass()
+
+    async def _pass(self) -> None:
+        """Begin with rollouts that have ended, since what they take back others may bring."""
         reconnects = self._reconnects
         if reconnects != self._reconnects_served:
             await self._publisher.forget()
@@ -127,8 +133,11 @@ class Reconciler:
             ):
                 return
         async with self._store.writing() as transaction:
-            await transaction.joining.leave(rollout, now_s)
-            await transaction.joining.join(rollout, now_s)
+            current = await transaction.rollouts.get(rollout.id)
+            # What was read is old by now: one that was ended meanwhile takes nobody, and has let its own go.
+            if current is not None and current.state in _TAKING:
+                await transaction.joining.leave(current, now_s)
+                await transaction.joining.join(current, now_s)
 
     async def _advance(self, number: int) -> bool:
         """Do one step of a rollout; return whether anything changed, so that there may be more to do."""

@@ -14,6 +14,9 @@ sys.path.append(str(Path(__file__).parents[1] / "tools"))
 
 from attack_table import NAMED, Row, lines
 from broker_bench import make_bench
+from running_server import running
+
+from pawl_server.domain.registration import Registration
 
 HERE = Path(__file__).parent
 ROWS = pytest.StashKey()
@@ -53,6 +56,20 @@ def attack(request):
 def bench(tmp_path):
     """Certificates and settings of a real broker; nothing runs yet."""
     return make_bench(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def shared_site(tmp_path_factory):
+    """Run a server that shows who waits for a claim."""
+    with running(tmp_path_factory.mktemp("site"), registration=Registration.CLAIM) as found:
+        yield found
+
+
+@pytest.fixture
+def site(shared_site):
+    """Return a server that runs; each test has devices, releases and rollouts of its own."""
+    yield shared_site
+    shared_site.disconnect()
 
 
 @pytest.hookimpl(wrapper=True)

@@ -207,3 +207,17 @@ def test_the_statement_puts_newcomers_where_the_domain_says(groups, tmp_path_fac
         assert await _phases(harness) == expected
 
     run(tmp_path_factory.mktemp("join"), scenario)
+
+
+def test_a_rollout_that_is_ended_while_a_pass_is_under_way_takes_nobody(tmp_path):
+    """The pass knows it as running: neither does it take its own devices again, which would fail, nor new ones."""
+
+    async def scenario(harness):
+        await harness.create(harness.plan(CANARY, groups=("canary",)))
+        known = (await harness.rollouts.get("spring")).rollout
+        await harness.rollouts.command("spring", RolloutEvent.CANCEL)
+        await harness.groups.set_devices("canary", ALL)
+        await harness.reconciler._let_in(known)
+        assert await _phases(harness) == {"bench-1": 0, "bench-2": 0}
+
+    run(tmp_path, scenario)

@@ -32,7 +32,7 @@ async def drain(
 async def _hear(former: LinkSettings, slices: Sequence[tuple[str, Sequence[str]]], handler: Handler) -> bool:
     """Hear the session over one connection; False, and it is forgotten, if there was nothing to be heard."""
     link = MqttLink(former, handler)
-    await link.start()
+    await link.start(hears=TOPICS)
     has_more = False
     try:
         if link.had_session:

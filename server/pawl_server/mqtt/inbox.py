@@ -43,6 +43,8 @@ class Inbox:
 
     A message that the broker sends again after a reconnect, while the first copy still waits, takes its place. `dropped`
     counts what came beyond twice the capacity: it isn't acknowledged, so the broker sends it again after a reconnect.
+    Messages of QoS 0, which the broker sends as fast as anybody says them, have a bound of their own, the capacity: they
+    take no room from those that must not be lost.
     """
 
     def __init__(self, handler: Handler, acknowledge: Callable[[Received], None], *, capacity: int) -> None:
@@ -51,12 +53,13 @@ class Inbox:
         self.taken = 0
         self._handler = handler
         self._acknowledge = acknowledge
-        self._waiting_max = 2 * capacity
+        self._capacity = capacity
         # More can't come before some are acknowledged: with as many, a batch is full.
         self._batch_max = min(BATCH_MAX, capacity)
         self._in_hand = 0
         self._waiting: dict[tuple[int, str, bytes], Received] = {}
         self._unnumbered = 0
+        self._unnumbered_waiting = 0
         self._arrived = asyncio.Event()
         self._is_full = asyncio.Event()
         self._closing = asyncio.Event()
@@ -65,10 +68,11 @@ class Inbox:
         """Queue a message, or replace the copy of it that waits."""
         message = received.message
         key = (received.number or self._next_unnumbered(), message.topic, message.payload)
-        if key not in self._waiting and len(self._waiting) >= self._waiting_max:
+        if key not in self._waiting and not self._has_room(received):
             self.dropped += 1
             return
         self._waiting[key] = received
+        self._unnumbered_waiting += not received.number
         self._arrived.set()
         if len(self._waiting) >= self._batch_max:
             self._is_full.set()
@@ -99,6 +103,11 @@ class Inbox:
                     self._acknowledge(received)
             self._in_hand = 0
 
+    def _has_room(self, received: Received) -> bool:
+        if not received.number:
+            return self._unnumbered_waiting < self._capacity
+        return len(self._waiting) - self._unnumbered_waiting < 2 * self._capacity
+
     def _next_unnumbered(self) -> int:
         self._unnumbered -= 1
         return self._unnumbered
@@ -106,6 +115,7 @@ class Inbox:
     def _take(self) -> list[Received]:
         keys = list(islice(self._waiting, self._batch_max))
         batch = [self._waiting.pop(key) for key in keys]
+        self._unnumbered_waiting -= sum(not received.number for received in batch)
         if not self._waiting:
             self._arrived.clear()
         if len(self._waiting) < self._batch_max:

@@ -2,6 +2,7 @@
 
 Refuses to lose: a message is acknowledged after the handler returned, `publish` returns after the broker acknowledged,
 and what was open when a connection broke is sent again. So both sides may see a message twice, and must not mind.
+`strangers` counts messages of topics that aren't the session's: they are acknowledged, and not handed on.
 The broker's own memory is as good as its last save: `session_losses` counts reconnects that it had forgotten us at, and
 `on_reconnected` is called after each one, because what it had retained may be gone with or without our session.
 
@@ -21,7 +22,14 @@ from pathlib import Path
 from threading import Lock
 from typing import TypeVarTuple
 
-from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTMessage, MQTTv5
+from paho.mqtt.client import (
+    Client,
+    ConnectFlags,
+    DisconnectFlags,
+    MQTTMessage,
+    MQTTv5,
+    topic_matches_sub,
+)
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
@@ -75,11 +83,13 @@ class MqttLink:
         self, settings: LinkSettings, handler: Handler, on_reconnected: Callable[[], None] | None = None
     ) -> None:
         self.session_losses = 0
+        self.strangers = 0
         self.had_session = False
         self._on_reconnected = on_reconnected
         self.inbox = Inbox(handler, self._acknowledge, capacity=settings.receive_max)
         self._settings = settings
         self._subscriptions: Sequence[str] = ()
+        self._hears: Sequence[str] = ()
         self._connection = 0
         self._connection_lock = Lock()
         self._publishing: dict[int, asyncio.Future[None]] = {}
@@ -93,11 +103,16 @@ class MqttLink:
         self._has_lost_session = False
         self._client = self._make_client()
 
-    async def start(self, subscriptions: Sequence[str] = ()) -> None:
-        """Return when connected and subscribed (QoS 1); raises LinkError if that fails within the timeout."""
+    async def start(self, subscriptions: Sequence[str] = (), *, hears: Sequence[str] = ()) -> None:
+        """Return when connected and subscribed (QoS 1); raises LinkError if that fails within the timeout.
+
+        `hears` are topics that the session was subscribed to before. Nothing else is handed on: a session outlives its
+        connections, and whoever once had its name may have subscribed it to more.
+        """
         self._loop = asyncio.get_running_loop()
         self._started = self._loop.create_future()
         self._subscriptions = subscriptions
+        self._hears = (*subscriptions, *hears)
         self._consumer = asyncio.create_task(self.inbox.run())
         self._client.connect_async(
             self._settings.host,
@@ -232,7 +247,8 @@ class MqttLink:
         received = Received(
             message=content, connection=self._connection, number=message.mid if message.qos else 0
         )
-        self._hand_over(self.inbox.put, received)
+        is_ours = any(topic_matches_sub(topic, message.topic) for topic in self._hears)
+        self._hand_over(self.inbox.put if is_ours else self._ignore, received)
 
     def _on_publish(
         self, _client: Client, _user: object, mid: int, reason: ReasonCode, _p: Properties | None
@@ -270,6 +286,16 @@ class MqttLink:
             waiting.set_exception(LinkError(f"the broker refused a message: {reason}"))
         else:
             waiting.set_result(None)
+
+    def _ignore(self, received: Received) -> None:
+        if not self.strangers:
+            _log.error(
+                "session %s hears what the server never subscribed to: somebody with a certificate in that name has had "
+                "it. Revoke that, then stop server and broker and delete the broker's mosquitto.db",
+                self._settings.client_id,
+            )
+        self.strangers += 1
+        self._acknowledge(received)
 
     def _acknowledge(self, received: Received) -> None:
         if not received.number:
