@@ -8,6 +8,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 
 from pawl_server.carrying import Carrier
 from pawl_server.domain.rollout import Action, Ask, Become, Recover, Rollout, RolloutState
@@ -20,6 +21,10 @@ _log = logging.getLogger(__name__)
 
 # Whether devices join it: one that goes back, or has ended, takes nobody.
 _TAKING = (RolloutState.AWAITING, RolloutState.RUNNING, RolloutState.PAUSED)
+# What stops devices, and needs nothing of the broker.
+# Of 200 devices at most, each.
+_STEPS_A_PASS = 50
+_STOPPED = (RolloutState.PAUSED, RolloutState.CANCELLED)
 # A pass over a large fleet takes long: of the time, no more than a fifth goes into passes while there is news, and about
 # a twentieth while there is none.
 _PAUSE_PASSES = 4
@@ -45,12 +50,15 @@ class Reconciler:
         self._pass_s = pass_s
         self._has_news = asyncio.Event()
         self._passing = asyncio.Lock()
+        self._is_urgent = asyncio.Event()
         self._reconnects = 0
         self._reconnects_served = 0
 
-    def wake(self) -> None:
-        """Say that a rollout or a device has changed."""
+    def wake(self, *, is_urgent: bool = False) -> None:
+        """Say that a device has changed; or a rollout: a command is urgent, and doesn't wait for the end of a rest."""
         self._has_news.set()
+        if is_urgent:
+            self._is_urgent.set()
 
     def on_reconnected(self) -> None:
         """Say that the broker may have forgotten what it kept."""
@@ -62,6 +70,7 @@ class Reconciler:
         """Reconcile until cancelled: at news, of this process or of another, and now and then, because time passes."""
         while True:
             self._has_news.clear()
+            self._is_urgent.clear()
             began_s = time.monotonic()
             mark = None
             try:
@@ -73,7 +82,8 @@ class Reconciler:
 
     async def _rest(self, took_s: float, mark: tuple[int, int] | None) -> None:
         """Let others have database and processor for a while, then wait for news, or until a pass is due again."""
-        await asyncio.sleep(_PAUSE_PASSES * took_s)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._is_urgent.wait(), _PAUSE_PASSES * took_s)
         looks = max(1, round(_REST_PASSES * took_s / self._pass_s))
         for _ in range(looks):
             try:
@@ -100,7 +110,13 @@ class Reconciler:
             await self._pass()
 
     async def _pass(self) -> None:
-        """Begin with rollouts that have ended, since what they take back others may bring."""
+        """Begin with rollouts that have ended, since what they take back others may bring.
+
+        Stops are carried out before anything waits for the broker. A rollout that can't be carried out keeps no other one
+        from it; why it can't is raised in the end.
+        """
+        stopped = [one for one in await self._with_work() if one.state in _STOPPED]
+        faults = await self._carry(stopped)
         reconnects = self._reconnects
         if reconnects != self._reconnects_served:
             await self._publisher.forget()
@@ -110,11 +126,28 @@ class Reconciler:
         for one in found:
             await self._stop(one, unusable)
         await self._failures.look(found)
-        for one in found:
-            await self._let_in(one)
-            while await self._advance(one.id):
-                pass
+        faults += await self._carry([one for one in found if one not in stopped])
         await self._publisher.withdraw_unneeded()
+        if faults:
+            raise faults[0]
+
+    async def _carry(self, rollouts: list[Rollout]) -> list[Exception]:
+        """Carry out what these want; return what kept some of them from it."""
+        faults: list[Exception] = []
+        for one in rollouts:
+            try:
+                await self._let_in(one)
+                await self._advance_far(one.id)
+            except Exception as fault:  # noqa: BLE001  # raised when the others had their turn
+                faults.append(fault)
+        return faults
+
+    async def _advance_far(self, number: int) -> None:
+        """Do what a rollout wants, step by step; one with very much to do lets the others go on, and goes on in the next pass."""
+        for _ in range(_STEPS_A_PASS):
+            if not await self._advance(number):
+                return
+        self.wake()
 
     async def _with_work(self) -> list[Rollout]:
         async with self._store.reading() as transaction:

@@ -285,8 +285,9 @@ class FleetServer:
         self._refusal_log.take(events)
         if any(isinstance(event, OfferMade) for event in events):
             self._outbox.wake()
-        if any(isinstance(event, (AssignmentSettled, RolloutChanged)) for event in events):
-            self._reconciler.wake()
+        is_urgent = any(isinstance(event, RolloutChanged) for event in events)
+        if is_urgent or any(isinstance(event, AssignmentSettled) for event in events):
+            self._reconciler.wake(is_urgent=is_urgent)
 
     async def _on_messages(self, batch: list[Message]) -> None:
         await self._ingest.take(batch)

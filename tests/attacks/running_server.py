@@ -1,9 +1,9 @@
 """The server as it runs, for attacks on it: mosquitto, TLS, SQLite and HTTP are real; only its clock is in the test's hand.
 
-    with running(folder) as site:
-        canaries = site.join("canary", 4)
-        site.ask("POST", "/rollouts", 201, json={...})
-        site.settle()
+with running(folder) as site:
+canaries = site.join("canary", 4)
+site.ask("POST", "/rollouts", 201, json={...})
+site.settle()
 """
 
 import asyncio
@@ -65,9 +65,7 @@ class Site:
         self._serving = asyncio.create_task(self._uvicorn.serve(sockets=[listener]))
         token = await access.new_token(self.server.store, "test", NOW_S)
         address = f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
-        return httpx2.Client(
-            base_url=address, headers={"Authorization": f"Bearer {token}"}, timeout=WAIT_S
-        )
+        return httpx2.Client(base_url=address, headers={"Authorization": f"Bearer {token}"}, timeout=WAIT_S)
 
     def close(self):
         """End everything."""
@@ -218,7 +216,7 @@ class Site:
             found = await transaction.devices([client.name for client in clients])
         last = {name: device.last_report for name, device in found.items()}
         return all(
-            client.number == 0 or (one := last[client.name]) and (one.boots, one.number) >= client.sent
+            client.number == 0 or ((one := last[client.name]) and (one.boots, one.number) >= client.sent)
             for client in clients
         )
 

@@ -1,10 +1,7 @@
 """Who claims to be a device, and isn't, or isn't alone, on a server that runs: T47."""
 
-import asyncio
-
-import pytest
 from fleet_bench import FakeFleetDevice
-from fleet_of_clients import KEEPALIVE_S, TlsStream, quiet, ticks_ms, tls_context
+from fleet_of_clients import KEEPALIVE_S, TlsStream, ticks_ms, tls_context
 from running_server import running
 from test_broker_attacks import Link
 
@@ -177,7 +174,9 @@ def test_t47_two_of_the_same_flash(attack, site):
 def sessions(site):
     """Return the client ids that the server has at the broker."""
     text = (site.bench.settings.folder / "mosquitto.log").read_text()
-    return sorted({word for line in text.splitlines() if " as _" in line for word in line.split() if word[0] == "_"})
+    return sorted(
+        {word for line in text.splitlines() if " as _" in line for word in line.split() if word[0] == "_"}
+    )
 
 
 def test_t47_a_certificate_in_the_servers_client_id(attack, tmp_path):

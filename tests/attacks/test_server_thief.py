@@ -74,7 +74,9 @@ class StolenServer:
 
 def test_t30_rows_of_rollouts_and_assignments_edited_in_the_database(attack, site):
     """The server itself offers and publishes what the thief wrote there: the device takes what is signed and newer."""
-    row = attack("T30", "running server, its database edited: older releases, a recovery that isn't for this device")
+    row = attack(
+        "T30", "running server, its database edited: older releases, a recovery that isn't for this device"
+    )
     stolen = StolenServer(site)
     target = stolen.target
     releases = {number: site.release(number) for number in (404, 405, 406)}
@@ -92,7 +94,10 @@ def test_t30_rows_of_rollouts_and_assignments_edited_in_the_database(attack, sit
         site.command(name, "cancel")
     # Past the rollouts: what the device is assigned, and its failures forgotten.
     site.sql("UPDATE devices SET assigned = ? WHERE id = ?", releases[404], NAME)
-    site.sql("UPDATE assignments SET state = 'assigned', attempt = 3, failures = 0, reason = zeroblob(8) WHERE device = ?", NAME)
+    site.sql(
+        "UPDATE assignments SET state = 'assigned', attempt = 3, failures = 0, reason = zeroblob(8) WHERE device = ?",
+        NAME,
+    )
     row.refused(target.refusal(), codes.REASON_SEQUENCE_LOW)
     row.unchanged(before, target.snapshot())
     # What he does gain: any release that is signed, and newer.

@@ -164,7 +164,9 @@ def test_t45_a_release_that_can_never_be_taken(attack, slow_site):
     """Its blocks are gone, the link breaks, the heap is too small: asked thrice a week, with growing pauses, then no more."""
     site = slow_site
     reasons = [*PASSING.values(), *TERMINAL]
-    row = attack("T45", f"retry storm: a release that fails on everybody, {len(reasons)} reasons, a virtual week")
+    row = attack(
+        "T45", f"retry storm: a release that fails on everybody, {len(reasons)} reasons, a virtual week"
+    )
     release = site.release(12)
     clients = site.join("retry", len(reasons))
     for client, reason in zip(clients, reasons, strict=True):
@@ -201,7 +203,9 @@ def test_t45_a_release_that_is_gone_on_the_server(attack, slow_site):
     site.command("gone", "approve")
     site.settle(clients)
     shown = site.rollout("gone")
-    row.failed((shown["state"], "its file is gone" in shown["reason"]), ("paused", True), "paused: its file is gone")
+    row.failed(
+        (shown["state"], "its file is gone" in shown["reason"]), ("paused", True), "paused: its file is gone"
+    )
     for _ in range(3):
         site.settle(clients, DAY_S)
         site.together(client.hello() for client in clients)

@@ -1,10 +1,15 @@
 """A rollout that was stopped offers nothing from that moment on, though the engine hasn't come to its devices yet."""
 
+import asyncio
+from dataclasses import replace
+
 import pytest
-from rollout_bench import run
+from rollout_bench import Phase, PhaseKind, group_by_group, run
 
 from pawl import codes
+from pawl_server.domain.changes import Changes
 from pawl_server.domain.fleet import AssignmentState
+from pawl_server.domain.plan import Window
 
 
 async def _actions(harness):
@@ -77,5 +82,62 @@ def test_a_resume_asks_again_who_was_told_to_hold(tmp_path):
         await harness.rollouts.command("spring", "resume")
         assert (await harness.seen())[1] == "open open open open open"
         assert (await harness.offer("bench-1")).action == codes.OFFER_INSTALL
+
+    run(tmp_path, scenario)
+
+
+def test_a_stop_does_not_wait_for_a_broker_that_is_away(tmp_path):
+    """What another rollout needs can't be published; who is paused is told to hold all the same."""
+
+    async def scenario(harness):
+        for name, group in (("spring", "canary"), ("summer", "production")):
+            await harness.create(group_by_group(harness.release.digest, [group]), name)
+        await harness.seen()
+        harness.start_again()
+        harness.reconciler.on_reconnected()
+        is_away = asyncio.Event()
+
+        async def publish(_message):
+            await is_away.wait()
+
+        harness.publisher._publish = publish
+        await harness.rollouts.command("spring", "pause")
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(harness.reconciler.reconcile(), 1)
+        assert (await harness.assignment("bench-1")).state is AssignmentState.HELD
+
+    run(tmp_path, scenario)
+
+
+@pytest.mark.parametrize("is_urgent", [True, False])
+def test_a_command_ends_the_rest_after_a_long_pass(tmp_path, is_urgent):
+    """News of devices doesn't: others must have the database for a while."""
+
+    async def scenario(harness):
+        rest = asyncio.create_task(harness.reconciler._rest(60.0, None))
+        await asyncio.sleep(0)
+        harness.reconciler.wake(is_urgent=is_urgent)
+        done, _ = await asyncio.wait([rest], timeout=0.3)
+        assert bool(done) is is_urgent
+        rest.cancel()
+
+    run(tmp_path, scenario)
+
+
+def test_a_rollout_that_cannot_be_carried_out_keeps_no_other_one_from_it(tmp_path):
+    """Such as one with a device in a zone that the machine doesn't know any more; what it was is raised in the end."""
+    window = Window(days=(0,), start_minute=0, duration_minutes=60)
+
+    async def scenario(harness):
+        canary = Phase(kind=PhaseKind.GROUP, group="canary", windows=(window,))
+        await harness.create(harness.plan(canary, groups=("canary",)))
+        production = Phase(kind=PhaseKind.GROUP, group="production")
+        await harness.create(harness.plan(production, groups=("production",)), "summer")
+        moved = replace(await harness.device("bench-1"), timezone="Nowhere/Gone")
+        async with harness.store.writing() as transaction:
+            await transaction.write(Changes(devices={"bench-1": moved}), harness.now_s)
+        with pytest.raises(ValueError, match="Nowhere/Gone"):
+            await harness.reconciler.reconcile()
+        assert (await harness.assignment("bench-3")).state is AssignmentState.OFFERED
 
     run(tmp_path, scenario)

@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import sqlite3
+import subprocess
 import sys
 import time
 from contextlib import closing
@@ -16,7 +17,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "server"))
 
 from release_factory import make_anchor
-from server_site import WAIT_S, MqttDevice, Site, enroll, free_ports, until
+from server_site import PAWL, WAIT_S, MqttDevice, Site, enroll, free_ports, until
 
 from pawl import codes, topics
 from pawl_server import configuration
