@@ -15,7 +15,7 @@ from pawl_server.carrying import changed
 from pawl_server.domain.joining import allot
 from pawl_server.domain.plan import Phase, PhaseKind, Plan, PlanError
 from pawl_server.domain.progress import PhaseCounts, Progress
-from pawl_server.domain.rollout import FINAL_STATES, Rollout, RolloutEvent, begin, follow
+from pawl_server.domain.rollout import FINAL_STATES, GOING_BACK, Rollout, RolloutEvent, begin, follow
 from pawl_server.errors import InvalidError, UnknownError
 from pawl_server.recoveries import require_fitting
 from pawl_server.store import ConflictError, Store, Transaction
@@ -140,7 +140,12 @@ class Rollouts:
             if event is RolloutEvent.RETRY:
                 await transaction.members.rearm(before, codes.REASON_QUARANTINE_FINAL, now_s)
             counts = await transaction.members.counts(before, now_s)
-            after = follow(before, event, now_s, _REASONS.get(event, ""), counts)
+            reason = (
+                before.reason
+                if before.state in GOING_BACK and event is RolloutEvent.RETRY
+                else _REASONS.get(event, "")
+            )
+            after = follow(before, event, now_s, reason, counts)
             await transaction.rollouts.keep(after)
             transaction.tell(changed(after))
         return after

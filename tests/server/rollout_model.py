@@ -229,12 +229,20 @@ class Model(Promises):
             return
         if event is RolloutEvent.RETRY:
             for member in self.members:
-                if self.shown(member) is Progress.FAILED and member.reason != codes.REASON_QUARANTINE_FINAL:
+                if self.rollout.state in _BACK:
+                    self._recover_again(member)
+                elif self.shown(member) is Progress.FAILED and member.reason != codes.REASON_QUARANTINE_FINAL:
                     member.progress, member.tries, member.not_before_s = Progress.WAITING, 0, 0
         before = self.rollout
         self.rollout = rollout.follow(before, event, self.now_s, BY_HAND, self.counts())
-        if event in _FORGIVING and before != self.rollout:
+        if event in _FORGIVING and before != self.rollout and self.rollout.state is RolloutState.RUNNING:
             self.forgiven = [len(self.of(phase, Progress.FAILED)) for phase in range(len(self.forgiven))]
+
+    @staticmethod
+    def _recover_again(member):
+        """Let a device that didn't recover be asked to once more; it has the bad release still."""
+        if member.progress is Progress.UNRECOVERED:
+            member.progress = Progress.SUCCEEDED
 
     def let_devices_answer(self):
         """Let each device do what it is fated to."""

@@ -8,7 +8,6 @@ import pytest
 from pawl_server.domain.plan import Phase, PhaseKind, Plan
 from pawl_server.domain.rollout import (
     FINAL_PROGRESS,
-    FINAL_STATES,
     TRANSITIONS,
     UNSETTLED,
     Ask,
@@ -200,7 +199,7 @@ def test_the_table_is_total_and_ends():
                 follow(rollout, event, NOW_S, counts=[_counts(), _counts()])
         else:
             assert follow(rollout, event, NOW_S, counts=[_counts(), _counts()]).state is following
-        if state in FINAL_STATES - {RolloutState.DONE}:
+        if state is RolloutState.CANCELLED:
             assert following in {None, state}
 
 

@@ -31,7 +31,7 @@ def test_a_failure_brings_back_who_has_it_and_production_never_saw_it(tmp_path):
         for name in ("bench-3", "bench-4", "bench-5"):
             assert await harness.assignment(name) is None
         with pytest.raises(RolloutStateError):
-            await harness.rollouts.command("spring", RolloutEvent.RETRY)
+            await harness.rollouts.command("spring", RolloutEvent.RESUME)
 
     run(tmp_path, scenario)
 
@@ -99,6 +99,14 @@ def test_a_recovery_that_fails_is_tried_again_or_needs_people(tmp_path):
             state, progress = await harness.seen()
         assert (state, progress) == ("rolled-back", "unrecovered unrecovered withdrawn withdrawn withdrawn")
         assert (await harness.device("bench-2")).attention_reason == "unrecovered: silent"
+        why = await harness.reason()
+        await harness.rollouts.command("spring", RolloutEvent.RETRY)
+        assert await harness.seen() == ("rolling-back", "recovering recovering withdrawn withdrawn withdrawn")
+        assert (await harness.offer("bench-1")).attempt == 2
+        for name in ("bench-1", "bench-2"):
+            await harness.succeed(name, harness.recovery.digest)
+        assert await harness.seen() == ("rolled-back", "recovered recovered withdrawn withdrawn withdrawn")
+        assert await harness.reason() == why
 
     run(tmp_path, scenario)
 

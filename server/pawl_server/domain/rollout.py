@@ -23,6 +23,7 @@ from pawl_server.domain.progress import (
 )
 from pawl_server.domain.rollout_states import (
     FINAL_STATES,
+    GOING_BACK,
     TRANSITIONS,
     Rollout,
     RolloutEvent,
@@ -36,6 +37,7 @@ __all__ = [
     "ASKABLE",
     "FINAL_PROGRESS",
     "FINAL_STATES",
+    "GOING_BACK",
     "TRANSITIONS",
     "UNSETTLED",
     "Action",

@@ -12,7 +12,7 @@ from pawl_server.domain.progress import PhaseCounts, PhaseState, Progress
 
 
 class RolloutState(StrEnum):
-    """What a rollout does; `CANCELLED` and `ROLLED_BACK` are ends, and `DONE` is one until its failed devices are retried."""
+    """What a rollout does; `CANCELLED` is an end, `DONE` and `ROLLED_BACK` are until those that failed are retried."""
 
     AWAITING = "awaiting-approval"
     RUNNING = "running"
@@ -37,6 +37,7 @@ class RolloutEvent(StrEnum):
     COMPLETION = "completion"
 
 
+GOING_BACK = frozenset({RolloutState.ROLLING_BACK, RolloutState.ROLLED_BACK})
 FINAL_STATES = frozenset({RolloutState.DONE, RolloutState.ROLLED_BACK, RolloutState.CANCELLED})
 
 _AWAITING, _RUNNING, _PAUSED, _ROLLING_BACK, _ROLLED_BACK, _DONE, _CANCELLED = RolloutState
@@ -68,11 +69,15 @@ TRANSITIONS: dict[RolloutState, dict[RolloutEvent, RolloutState]] = {
         RolloutEvent.COMPLETION: _DONE,
     },
     _ROLLING_BACK: {
+        RolloutEvent.RETRY: _ROLLING_BACK,
         RolloutEvent.ROLL_BACK: _ROLLING_BACK,
         RolloutEvent.CANCEL: _CANCELLED,
         RolloutEvent.COMPLETION: _ROLLED_BACK,
     },
-    _ROLLED_BACK: {RolloutEvent.ROLL_BACK: _ROLLED_BACK},
+    _ROLLED_BACK: {
+        RolloutEvent.RETRY: _ROLLING_BACK,
+        RolloutEvent.ROLL_BACK: _ROLLED_BACK,
+    },
     _DONE: {
         RolloutEvent.RETRY: _RUNNING,
         RolloutEvent.ROLL_BACK: _ROLLING_BACK,
@@ -136,7 +141,7 @@ def follow(
     if following == rollout.state:
         return rollout
     moved = replace(rollout, state=following, reason=reason, changed_at_s=now_s)
-    return _forgive(moved, counts) if event in _FORGIVING else moved
+    return _forgive(moved, counts) if following is RolloutState.RUNNING and event in _FORGIVING else moved
 
 
 _FORGIVING = (RolloutEvent.RESUME, RolloutEvent.RETRY)

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from pawl_server.domain import windows
 from pawl_server.domain.progress import ASKABLE, PhaseCounts, Progress
 from pawl_server.domain.reasons import reason_name
-from pawl_server.domain.rollout_states import Rollout, RolloutState
+from pawl_server.domain.rollout_states import GOING_BACK, Rollout, RolloutState
 from pawl_server.store import tables
 from pawl_server.store.progress import (
     CURRENT_REASON,
@@ -20,7 +20,6 @@ from pawl_server.store.progress import (
     JOINED,
     MEMBER,
     ROLLOUT,
-    TAKEN,
     is_due,
     progress,
 )
@@ -159,9 +158,13 @@ class MemberRows:
         await self._connection.execute(change)
 
     async def rearm(self, rollout: Rollout, but: int, now_s: int) -> None:
-        """Let those that failed be asked again from the first try on, but not those that failed for this reason."""
+        """Let those that failed be asked again from the first try on, but not those that failed for this reason.
+
+        On the way back, those are meant that didn't recover.
+        """
+        failure = Progress.UNRECOVERED if rollout.state in GOING_BACK else Progress.FAILED
         failed = select(MEMBER.device).select_from(JOINED).where(MEMBER.rollout == rollout.id)
-        failed = failed.where(progress(now_s) == Progress.FAILED.value, TAKEN.reason != but)
+        failed = failed.where(progress(now_s) == failure.value, but != CURRENT_REASON)
         change = update(tables.rollout_members).where(MEMBER.rollout == rollout.id, MEMBER.device.in_(failed))
         await self._connection.execute(change.values(is_asked=False, is_final=False, tries=0, not_before_s=0))
 
