@@ -15,7 +15,7 @@ from pawl_server.carrying import changed
 from pawl_server.domain.joining import allot
 from pawl_server.domain.plan import Phase, PhaseKind, Plan, PlanError
 from pawl_server.domain.progress import PhaseCounts, Progress
-from pawl_server.domain.rollout import FINAL_STATES, Rollout, RolloutEvent, begin, follow
+from pawl_server.domain.rollout import FINAL_STATES, Rollout, RolloutEvent, RolloutState, begin, follow
 from pawl_server.errors import InvalidError, UnknownError
 from pawl_server.recoveries import require_fitting
 from pawl_server.store import ConflictError, Store, Transaction
@@ -139,6 +139,8 @@ class Rollouts:
                 await _require_free(transaction, before, event)
             if event is RolloutEvent.RETRY:
                 await transaction.members.rearm(before, codes.REASON_QUARANTINE_FINAL, now_s)
+            if before.state is RolloutState.PAUSED and event in _GOES_ON:
+                await transaction.members.await_anew(before, now_s)
             counts = await transaction.members.counts(before, now_s)
             after = follow(before, event, now_s, _REASONS.get(event, ""), counts)
             await transaction.rollouts.keep(after)
@@ -174,6 +176,7 @@ class Rollouts:
             return await applying_to(transaction, device, int(self._clock()))
 
 
+_GOES_ON = (RolloutEvent.RESUME, RolloutEvent.RETRY)
 _REASONS = {
     RolloutEvent.PAUSE: "paused by an operator",
     RolloutEvent.CANCEL: "cancelled by an operator",

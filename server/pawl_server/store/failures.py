@@ -103,12 +103,12 @@ class FailureRows:
         return (await self._connection.execute(query.limit(1))).first() is not None
 
     async def silent(self, rollout: Rollout, before_s: int, now_s: int, limit: int) -> list[str]:
-        """Return devices that were asked before this moment, there or back, and said nothing signed since."""
+        """Return devices that are awaited since before this moment, there or back, and said nothing signed after it."""
         report = tables.reports.c
         has_spoken = exists().where(report.device == MEMBER.device, report.received_at_s >= before_s)
         is_awaited = progress(now_s).in_([Progress.OPEN.value, Progress.RECOVERING.value])
         query = select(MEMBER.device).select_from(JOINED).where(MEMBER.rollout == rollout.id)
-        query = query.where(MEMBER.asked_at_s < before_s, IS_UNDER_WAY, is_awaited, ~has_spoken)
+        query = query.where(MEMBER.awaited_since_s < before_s, IS_UNDER_WAY, is_awaited, ~has_spoken)
         return list(await self._connection.scalars(query.order_by(MEMBER.device).limit(limit)))
 
 
