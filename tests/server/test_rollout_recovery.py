@@ -158,3 +158,29 @@ def test_a_device_that_another_rollout_asked_meanwhile_is_left_to_that_one(tmp_p
         assert (await harness.offer("bench-2")).digest == newer.digest
 
     run(tmp_path, scenario)
+
+
+def test_one_that_was_away_for_a_week_is_brought_back_when_it_speaks(tmp_path):
+    """It was given up, twice silent: what it says, signed, is enough to be asked once more; a hello isn't."""
+
+    async def scenario(harness):
+        await harness.create(_plan(harness, everybody(failure_count=1)))
+        await harness.seen()
+        await harness.started("bench-1")
+        await harness.succeed("bench-1")
+        await harness.fail("bench-2")
+        for _ in range(7):
+            state, progress = await harness.seen()
+            harness.now_s += 86400
+        assert (state, progress) == ("rolled-back", "unrecovered failed withdrawn withdrawn withdrawn")
+        await harness.hello("bench-1")
+        assert (await harness.seen())[1].startswith("unrecovered")
+        await harness.started("bench-1")
+        await harness.seen()
+        assert (await harness.seen())[1].startswith("recovering")
+        assert (await harness.offer("bench-1")).digest == harness.recovery.digest
+        await harness.succeed("bench-1", harness.recovery.digest)
+        assert (await harness.seen())[1].startswith("recovered")
+        assert (await harness.device("bench-1")).attention_reason is None
+
+    run(tmp_path, scenario)

@@ -148,12 +148,17 @@ class MemberRows:
         await self._connection.execute(change.values(awaited_since_s=now_s))
 
     async def let_go(self, release: bytes, devices: Collection[str]) -> None:
-        """Let rollouts that stopped have no say in these devices any more: somebody asks them for the release anew."""
-        stopped = select(ROLLOUT.id).where(ROLLOUT.release == release, ROLLOUT.state.in_(_STOPPED))
+        """Let rollouts that have ended have no say in these devices any more: somebody asks them for the release anew.
+
+        One that was stopped mustn't take it back from them either, whatever they say of it from now on.
+        """
+        ended = select(ROLLOUT.id).where(ROLLOUT.release == release, ROLLOUT.state.in_(FINAL))
+        stopped = ended.where(ROLLOUT.state.in_(_STOPPED))
         change = update(tables.rollout_members).where(
-            MEMBER.device.in_(devices), MEMBER.rollout.in_(stopped), MEMBER.is_recovering.is_(False)
+            MEMBER.device.in_(devices), MEMBER.rollout.in_(ended), MEMBER.is_recovering.is_(False)
         )
-        await self._connection.execute(change.values(is_asked=False, asked_at_s=None))
+        asked_at_s = case((MEMBER.rollout.in_(stopped), None), else_=MEMBER.asked_at_s)
+        await self._connection.execute(change.values(is_asked=False, asked_at_s=asked_at_s))
 
     async def mark_withdrawn(self, rollout: Rollout, devices: Collection[str]) -> None:
         """Note that the assignment of these speaks of this rollout no more; that they were asked once, stays."""
