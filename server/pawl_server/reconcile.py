@@ -152,8 +152,11 @@ class Reconciler:
             ):
                 return
         async with self._store.writing() as transaction:
-            await transaction.joining.leave(rollout, now_s)
-            await transaction.joining.join(rollout, now_s)
+            # An operator may have cancelled it meanwhile.
+            current = await transaction.rollouts.get(rollout.id)
+            if current is not None and current.state in _TAKING:
+                await transaction.joining.leave(rollout, now_s)
+                await transaction.joining.join(rollout, now_s)
 
     async def _advance(self, number: int) -> bool:
         """Do one step of a rollout; return whether anything changed, so that there may be more to do."""

@@ -207,3 +207,17 @@ def test_the_statement_puts_newcomers_where_the_domain_says(groups, tmp_path_fac
         assert await _phases(harness) == expected
 
     run(tmp_path_factory.mktemp("join"), scenario)
+
+
+def test_a_rollout_that_was_cancelled_in_the_middle_of_a_pass_takes_nobody(tmp_path):
+    """What the pass read before the command is old."""
+
+    async def scenario(harness):
+        plan = group_by_group(harness.release.digest, ["canary"])
+        before = await harness.create(plan)
+        await harness.groups.set_devices("canary", ALL)
+        await harness.rollouts.command("spring", "cancel")
+        await harness.reconciler._let_in(before)
+        assert len(await harness.rollouts.members("spring", "", 10)) == 2
+
+    run(tmp_path, scenario)
