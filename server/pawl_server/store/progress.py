@@ -37,6 +37,19 @@ _HAS_ENDED = _state(*FINAL_STATES)
 # It has the release, whenever it says so: also after it was given up.
 _HAS_IT = and_(MEMBER.asked_at_s.is_not(None), TAKEN.state == AssignmentState.SUCCEEDED.value)
 _IS_OTHERS = and_(DEVICE.assigned.is_not(None), DEVICE.assigned != ROLLOUT.release)
+
+
+def _has_newer() -> ColumnElement[bool]:
+    """Return the condition that a device confirmed a release after that of the rollout, whatever it is assigned now."""
+    bad, newer = tables.releases.alias("bad").c, tables.releases.alias("newer").c
+    confirmed = tables.assignments.alias("confirmed").c
+    query = select(confirmed.device).where(
+        confirmed.device == MEMBER.device, confirmed.state == AssignmentState.SUCCEEDED.value
+    )
+    query = query.where(bad.digest == ROLLOUT.release, newer.digest == confirmed.release)
+    return query.where(newer.sequence > bad.sequence).exists()
+
+
 _RECOVERY_FAILED = RECOVERY.state == AssignmentState.FAILED.value
 _TAKEN_FAILED = TAKEN.state == AssignmentState.FAILED.value
 
@@ -65,7 +78,7 @@ def _way_back(now_s: int) -> ColumnElement[str]:
 
 
 _WAY_THERE: ColumnElement[str] = case(
-    (and_(_HAS_IT, _GOES_BACK, _IS_OTHERS), Progress.DISPLACED.value),
+    (and_(_HAS_IT, _GOES_BACK, or_(_IS_OTHERS, _has_newer())), Progress.DISPLACED.value),
     (_HAS_IT, Progress.SUCCEEDED.value),
     (MEMBER.is_final.is_(True), Progress.FAILED.value),
     (and_(MEMBER.is_asked.is_(False), or_(_GOES_BACK, _HAS_ENDED)), Progress.WITHDRAWN.value),
