@@ -32,6 +32,7 @@ class FailureWatch:
                 pass
         while await self._judge():
             pass
+        await self._let_recover()
         await self._forget()
 
     async def _fail_silent(self, rollout: Rollout) -> bool:
@@ -74,6 +75,14 @@ class FailureWatch:
         following = decide(failure.reason, failure.tries, tries_max, failure.device)
         again_s = self._now_s() + following.backoff_s if isinstance(following, RetryAt) else None
         return Judgement(failure=failure, not_before_s=again_s)
+
+    async def _let_recover(self) -> None:
+        """Bring the recovery release to who was away for long, and still has the bad one."""
+        async with self._store.reading() as transaction:
+            if not await transaction.failures.awake(limit=1):
+                return
+        async with self._store.writing() as transaction:
+            await transaction.failures.let_recover(await transaction.failures.awake())
 
     async def _forget(self) -> None:
         async with self._store.reading() as transaction:

@@ -11,11 +11,12 @@ from collections.abc import Mapping
 from contextlib import suppress
 
 from pawl_server.carrying import Carrier
-from pawl_server.domain.rollout import Action, Ask, Become, Recover, Rollout, RolloutState
+from pawl_server.domain.rollout import Action, Ask, Become, Hold, Recover, Rollout, RolloutState, Withdraw
 from pawl_server.failing import FailureWatch
 from pawl_server.faults import Unusable
 from pawl_server.publishing import Publisher, is_ready
 from pawl_server.store import Store
+from pawl_server.store.members import MEMBERS_BATCH
 
 _log = logging.getLogger(__name__)
 
@@ -193,7 +194,17 @@ class Reconciler:
                 for action in actions
                 if _release_of(wanted, action) in {None, *published}
             ]
+        await self._go_on(wanted, actions, changed)
         return any(changed)
+
+    async def _go_on(self, wanted: Rollout, actions: list[Action], changed: list[int]) -> None:
+        """Go on with stops that one transaction had no room for: counting all devices before each takes far longer."""
+        is_stop = all(isinstance(action, (Hold, Withdraw)) for action in actions)
+        while is_stop and max(changed, default=0) >= MEMBERS_BATCH:
+            async with self._store.writing() as transaction:
+                if await transaction.rollouts.get(wanted.id) != wanted:
+                    return
+                changed = [await self._carrier.carry_out(transaction, wanted, action) for action in actions]
 
     async def _publish(self, wanted: Rollout, actions: list[Action]) -> dict[bytes, int]:
         """Publish what devices are about to be asked for; return each release with the anchor's version that judged it.

@@ -15,7 +15,15 @@ from pawl_server.carrying import changed
 from pawl_server.domain.joining import allot
 from pawl_server.domain.plan import Phase, PhaseKind, Plan, PlanError
 from pawl_server.domain.progress import PhaseCounts, Progress
-from pawl_server.domain.rollout import FINAL_STATES, GOING_BACK, Rollout, RolloutEvent, begin, follow
+from pawl_server.domain.rollout import (
+    FINAL_STATES,
+    GOING_BACK,
+    Rollout,
+    RolloutEvent,
+    RolloutState,
+    begin,
+    follow,
+)
 from pawl_server.errors import InvalidError, UnknownError
 from pawl_server.recoveries import require_fitting
 from pawl_server.store import ConflictError, Store, Transaction
@@ -139,13 +147,10 @@ class Rollouts:
                 await _require_free(transaction, before, event)
             if event is RolloutEvent.RETRY:
                 await transaction.members.rearm(before, codes.REASON_QUARANTINE_FINAL, now_s)
+            if before.state is RolloutState.PAUSED and event in _GOES_ON:
+                await transaction.members.await_anew(before, now_s)
             counts = await transaction.members.counts(before, now_s)
-            reason = (
-                before.reason
-                if before.state in GOING_BACK and event is RolloutEvent.RETRY
-                else _REASONS.get(event, "")
-            )
-            after = follow(before, event, now_s, reason, counts)
+            after = follow(before, event, now_s, _reason(before, event), counts)
             await transaction.rollouts.keep(after)
             transaction.tell(changed(after))
         return after
@@ -179,12 +184,19 @@ class Rollouts:
             return await applying_to(transaction, device, int(self._clock()))
 
 
+_GOES_ON = (RolloutEvent.RESUME, RolloutEvent.RETRY)
 _REASONS = {
     RolloutEvent.PAUSE: "paused by an operator",
     RolloutEvent.CANCEL: "cancelled by an operator",
     RolloutEvent.REJECT: "rejected",
     RolloutEvent.ROLL_BACK: "rolled back by an operator",
 }
+
+
+def _reason(before: Rollout, event: RolloutEvent) -> str:
+    """Return why a rollout is in its state; one that asks again on its way back says still why it went."""
+    is_again = before.state in GOING_BACK and event is RolloutEvent.RETRY
+    return before.reason if is_again else _REASONS.get(event, "")
 
 
 def _require_name(name: str | None) -> None:

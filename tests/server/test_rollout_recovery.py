@@ -1,7 +1,7 @@
 """A rollout that takes itself back: who has the bad release is brought the recovery release, and nobody else is."""
 
 import pytest
-from rollout_bench import Phase, PhaseKind, everybody, run
+from rollout_bench import BY_NAME, Phase, PhaseKind, everybody, run
 
 from pawl import codes, topics
 from pawl.index import b64u
@@ -164,5 +164,55 @@ def test_a_device_that_another_rollout_asked_meanwhile_is_left_to_that_one(tmp_p
         await harness.succeed("bench-2")
         assert (await harness.seen())[1] == "failed displaced withdrawn withdrawn withdrawn"
         assert (await harness.offer("bench-2")).digest == newer.digest
+
+    run(tmp_path, scenario)
+
+
+def test_one_that_was_away_for_a_week_is_brought_back_when_it_speaks(tmp_path):
+    """It was given up, twice silent: what it says, signed, is enough to be asked once more; a hello isn't."""
+
+    async def scenario(harness):
+        await harness.create(_plan(harness, everybody(failure_count=1)))
+        await harness.seen()
+        await harness.started("bench-1")
+        await harness.succeed("bench-1")
+        await harness.fail("bench-2")
+        for _ in range(7):
+            state, progress = await harness.seen()
+            harness.now_s += 86400
+        assert (state, progress) == ("rolled-back", "unrecovered failed withdrawn withdrawn withdrawn")
+        await harness.hello("bench-1")
+        assert (await harness.seen())[1].startswith("unrecovered")
+        await harness.started("bench-1")
+        await harness.seen()
+        assert (await harness.seen())[1].startswith("recovering")
+        assert (await harness.offer("bench-1")).digest == harness.recovery.digest
+        await harness.succeed("bench-1", harness.recovery.digest)
+        assert (await harness.seen())[1].startswith("recovered")
+        assert (await harness.device("bench-1")).attention_reason is None
+
+    run(tmp_path, scenario)
+
+
+def test_a_device_that_confirmed_something_newer_is_not_brought_back(tmp_path):
+    """Though nothing is assigned to it any more, because a third release was taken back from it."""
+
+    async def scenario(harness):
+        await harness.create(_plan(harness, everybody(failure_count=9)))
+        await harness.seen()
+        for name in BY_NAME:
+            await harness.succeed(name)
+        assert (await harness.seen())[0] == "done"
+        for name, sequence in (("summer", 7), ("autumn", 8)):
+            newer = await harness.import_release(sequence=sequence)
+            await harness.create(harness.plan(release=newer.digest), name)
+            await harness.seen(name)
+            if name == "summer":
+                await harness.succeed("bench-1", newer.digest)
+            await harness.rollouts.command(name, RolloutEvent.CANCEL)
+            await harness.seen(name)
+        assert (await harness.device("bench-1")).assigned is None
+        await harness.rollouts.command("spring", RolloutEvent.ROLL_BACK)
+        assert (await harness.seen())[1] == "displaced recovering recovering recovering recovering"
 
     run(tmp_path, scenario)

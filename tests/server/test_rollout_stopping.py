@@ -1,14 +1,15 @@
 """A rollout that was stopped offers nothing from that moment on, though the engine hasn't come to its devices yet."""
 
 import asyncio
+from contextlib import asynccontextmanager
 from dataclasses import replace
 
 import pytest
-from rollout_bench import Phase, PhaseKind, group_by_group, run
+from rollout_bench import DEVICES, Phase, PhaseKind, group_by_group, run
 
 from pawl import codes
 from pawl_server.domain.changes import Changes
-from pawl_server.domain.fleet import AssignmentState
+from pawl_server.domain.fleet import AssignmentState, Device
 from pawl_server.domain.plan import Window
 
 
@@ -141,3 +142,46 @@ def test_a_rollout_that_cannot_be_carried_out_keeps_no_other_one_from_it(tmp_pat
         assert (await harness.assignment("bench-3")).state is AssignmentState.OFFERED
 
     run(tmp_path, scenario)
+
+
+MANY = 450  # more than two transactions hold
+
+
+async def _crowd(harness):
+    """Enroll many more devices, and ask all of them."""
+    names = [f"crowd-{number}" for number in range(MANY)]
+    async with harness.store.writing() as transaction:
+        for name in names:
+            enrolment = replace(DEVICES[0].enrolment, device=name)
+            await transaction.enroll(Device(enrolment=enrolment))
+    await harness.groups.set_devices("crowd", names)
+    await harness.create(group_by_group(harness.release.digest, ["crowd"]))
+    await harness.seen()
+    return names
+
+
+@pytest.mark.parametrize(("resumed", "held"), [(False, MANY), (True, 200)])
+def test_a_large_stop_goes_on_until_somebody_resumes(tmp_path, resumed, held):
+    """In many transactions, each of which looks whether it is still wanted."""
+
+    async def scenario(harness):
+        names = await _crowd(harness)
+        await harness.rollouts.command("spring", "pause")
+        writing, commands = harness.store.writing, ["resume"] if resumed else []
+
+        @asynccontextmanager
+        async def interrupted():
+            async with writing() as transaction:
+                yield transaction
+            if commands:
+                await harness.rollouts.command("spring", commands.pop())
+
+        harness.store.writing = interrupted
+        state, progress = await harness.seen()
+        assert state == ("running" if resumed else "paused")
+        assert set(progress.split()) == {"open" if resumed else "held"}
+        async with harness.store.reading() as transaction:
+            states = [one.state for name in names for one in await transaction.history.page(name, None, 9)]
+        assert states.count(AssignmentState.HELD) == held
+
+    run(tmp_path, scenario, offers_per_s=1000)

@@ -95,3 +95,37 @@ def test_who_succeeds_or_fails_outside_of_its_window_is_heard(tmp_path):
         assert await harness.seen() == ("paused", "succeeded held waiting waiting failed")
 
     run(tmp_path, scenario)
+
+
+def test_silence_goes_on_while_a_window_is_closed(tmp_path):
+    """One that is asked every night and says nothing fails in the second, and for good after its one more try."""
+
+    async def scenario(harness):
+        await harness.create(harness.plan(everybody(windows=(NIGHT,), failure_count=9)))
+        seen = []
+        for day in range(15, 20):
+            harness.now_s = _at(2, day=day)
+            await harness.seen()
+            harness.now_s += 60
+            seen.append((await harness.seen())[1].split()[0])
+        assert seen == ["open", "waiting", "open", "failed", "failed"]
+        assert (await harness.seen())[0] == "paused"
+
+    run(tmp_path, scenario)
+
+
+def test_while_a_rollout_is_paused_nobody_becomes_silent(tmp_path):
+    """A resume gives everybody the whole time again."""
+
+    async def scenario(harness):
+        await harness.create(harness.plan(everybody()))
+        await harness.seen()
+        await harness.rollouts.command("spring", "pause")
+        await harness.seen()
+        harness.now_s += 7 * 86400
+        await harness.rollouts.command("spring", "resume")
+        for _ in range(3):
+            assert (await harness.seen())[1] == "open open open open open"
+            harness.now_s += 60
+
+    run(tmp_path, scenario)

@@ -78,13 +78,20 @@ def _runs(assignment: Assignment, report: SignedReport) -> Assignment:
     """Settle an assignment whose release is the device's confirmed one: that is so, whatever was said before."""
     if report.ratchet is None or report.ratchet.digest != assignment.release:
         return assignment
-    if report.reason not in _RUNS_IT:  # a fallback: confirmed once, but another release runs
-        return assignment
+    if report.reason not in _RUNS_IT:
+        return _fell_back(assignment, report)
     if report.subject is None and report.event == codes.EVENT_STARTED:
         return assignment  # nothing runs but the recovery agent: the ratchet still names what flash has lost
     if report.subject is not None and not _says_ok_of(assignment, report.subject):
         return assignment
     return replace(assignment, state=AssignmentState.SUCCEEDED, reason=codes.REASON_OK)
+
+
+def _fell_back(assignment: Assignment, report: SignedReport) -> Assignment:
+    """Fail what succeeded once when the device says that it boots another release all the same."""
+    if report.reason != codes.REASON_FALLBACK or assignment.state is not AssignmentState.SUCCEEDED:
+        return assignment
+    return replace(assignment, state=AssignmentState.FAILED, reason=report.reason)
 
 
 def _says_ok_of(assignment: Assignment, subject: Subject) -> bool:

@@ -134,16 +134,30 @@ class MemberRows:
     async def mark_asked(self, rollout: Rollout, devices: Collection[str], now_s: int) -> None:
         """Note that these were asked now; one that was only held is still at the same try."""
         tries = case((MEMBER.is_asked.is_(True), MEMBER.tries), else_=MEMBER.tries + 1)
-        change = _of(rollout, devices).values(is_asked=True, asked_at_s=now_s, tries=tries)
+        # Else one that is held every morning and asked every night would never be silent for a day.
+        since_s = case((MEMBER.is_asked.is_(True), MEMBER.awaited_since_s), else_=now_s)
+        change = _of(rollout, devices).values(
+            is_asked=True, asked_at_s=now_s, awaited_since_s=since_s, tries=tries
+        )
         await self._connection.execute(change)
 
+    async def await_anew(self, rollout: Rollout, now_s: int) -> None:
+        """Let silence count from now on: while the rollout was stopped, nobody had to answer."""
+        change = update(tables.rollout_members).where(MEMBER.rollout == rollout.id, MEMBER.is_asked.is_(True))
+        await self._connection.execute(change.values(awaited_since_s=now_s))
+
     async def let_go(self, release: bytes, devices: Collection[str]) -> None:
-        """Let rollouts that stopped have no say in these devices any more: somebody asks them for the release anew."""
-        stopped = select(ROLLOUT.id).where(ROLLOUT.release == release, ROLLOUT.state.in_(_STOPPED))
+        """Let rollouts that have ended have no say in these devices any more: somebody asks them for the release anew.
+
+        One that was stopped mustn't take it back from them either, whatever they say of it from now on.
+        """
+        ended = select(ROLLOUT.id).where(ROLLOUT.release == release, ROLLOUT.state.in_(FINAL))
+        stopped = ended.where(ROLLOUT.state.in_(_STOPPED))
         change = update(tables.rollout_members).where(
-            MEMBER.device.in_(devices), MEMBER.rollout.in_(stopped), MEMBER.is_recovering.is_(False)
+            MEMBER.device.in_(devices), MEMBER.rollout.in_(ended), MEMBER.is_recovering.is_(False)
         )
-        await self._connection.execute(change.values(is_asked=False, asked_at_s=None))
+        asked_at_s = case((MEMBER.rollout.in_(stopped), None), else_=MEMBER.asked_at_s)
+        await self._connection.execute(change.values(is_asked=False, asked_at_s=asked_at_s))
 
     async def mark_withdrawn(self, rollout: Rollout, devices: Collection[str]) -> None:
         """Note that the assignment of these speaks of this rollout no more; that they were asked once, stays."""
@@ -153,7 +167,13 @@ class MemberRows:
         """Note that these were assigned the recovery release now: the tries count anew on the way back."""
         tries = case((MEMBER.is_recovering.is_(True), MEMBER.tries + 1), else_=1)
         change = _of(rollout, devices).values(
-            is_asked=True, asked_at_s=now_s, tries=tries, not_before_s=0, is_final=False, is_recovering=True
+            is_asked=True,
+            asked_at_s=now_s,
+            awaited_since_s=now_s,
+            tries=tries,
+            not_before_s=0,
+            is_final=False,
+            is_recovering=True,
         )
         await self._connection.execute(change)
 

@@ -4,14 +4,14 @@ A member row says what the engine asked for, an assignment what came of it, by s
 together with the state of the rollout; the first rule that applies decides.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from sqlalchemy import Column, ColumnElement, Select, and_, case, or_, select
 
 from pawl_server.domain.fleet import OPEN_STATES, AssignmentState
 from pawl_server.domain.progress import Progress
-from pawl_server.domain.rollout_states import RolloutState
+from pawl_server.domain.rollout_states import FINAL_STATES, RolloutState
 from pawl_server.store import tables
 
 MEMBER, DEVICE, ROLLOUT = tables.rollout_members.c, tables.devices.c, tables.rollouts.c
@@ -33,9 +33,23 @@ def _state(*states: RolloutState) -> ColumnElement[bool]:
 
 _GOES_BACK = _state(RolloutState.ROLLING_BACK, RolloutState.ROLLED_BACK)
 _IS_CANCELLED = _state(RolloutState.CANCELLED)
+_HAS_ENDED = _state(*FINAL_STATES)
 # It has the release, whenever it says so: also after it was given up.
 _HAS_IT = and_(MEMBER.asked_at_s.is_not(None), TAKEN.state == AssignmentState.SUCCEEDED.value)
 _IS_OTHERS = and_(DEVICE.assigned.is_not(None), DEVICE.assigned != ROLLOUT.release)
+
+
+def _has_newer() -> ColumnElement[bool]:
+    """Return the condition that a device confirmed a release after that of the rollout, whatever it is assigned now."""
+    bad, newer = tables.releases.alias("bad").c, tables.releases.alias("newer").c
+    confirmed = tables.assignments.alias("confirmed").c
+    query = select(confirmed.device).where(
+        confirmed.device == MEMBER.device, confirmed.state == AssignmentState.SUCCEEDED.value
+    )
+    query = query.where(bad.digest == ROLLOUT.release, newer.digest == confirmed.release)
+    return query.where(newer.sequence > bad.sequence).exists()
+
+
 _RECOVERY_FAILED = RECOVERY.state == AssignmentState.FAILED.value
 _TAKEN_FAILED = TAKEN.state == AssignmentState.FAILED.value
 
@@ -64,10 +78,10 @@ def _way_back(now_s: int) -> ColumnElement[str]:
 
 
 _WAY_THERE: ColumnElement[str] = case(
-    (and_(_HAS_IT, _GOES_BACK, _IS_OTHERS), Progress.DISPLACED.value),
+    (and_(_HAS_IT, _GOES_BACK, or_(_IS_OTHERS, _has_newer())), Progress.DISPLACED.value),
     (_HAS_IT, Progress.SUCCEEDED.value),
     (MEMBER.is_final.is_(True), Progress.FAILED.value),
-    (and_(MEMBER.is_asked.is_(False), or_(_GOES_BACK, _IS_CANCELLED)), Progress.WITHDRAWN.value),
+    (and_(MEMBER.is_asked.is_(False), or_(_GOES_BACK, _HAS_ENDED)), Progress.WITHDRAWN.value),
     (MEMBER.is_asked.is_(False), Progress.WAITING.value),
     (and_(_TAKEN_FAILED, or_(_GOES_BACK, _IS_CANCELLED)), Progress.FAILED.value),
     # What follows its failure wasn't decided yet.
@@ -105,7 +119,7 @@ IS_STOPPED = and_(
 
 
 def by_assignments(
-    release: Column[Any], states: Collection[AssignmentState], of: Collection[RolloutState]
+    release: Column[Any], states: Collection[AssignmentState], of: Iterable[RolloutState]
 ) -> Select[Any]:
     """Return the query for (rollout, device) where the assignment of this release of a rollout is in one of these states.
 

@@ -286,6 +286,7 @@ rollout_phases = Table(
 )
 
 # `is_asked`: its assignment speaks of this rollout. `is_final`: its failure was judged, and isn't tried again by itself.
+# `awaited_since_s`: from when on its silence counts; `asked_at_s` is newer if a window closed and opened again meanwhile.
 # `is_recovering`: its assignment is that of the recovery release. `tries`: how often it was asked since people last did.
 rollout_members = Table(
     "rollout_members",
@@ -295,6 +296,7 @@ rollout_members = Table(
     Column("phase", Integer, nullable=False),
     Column("is_asked", Boolean, nullable=False),
     Column("asked_at_s", Integer),
+    Column("awaited_since_s", Integer),
     Column("tries", Integer, nullable=False),
     Column("not_before_s", Integer, nullable=False),
     Column("is_final", Boolean, nullable=False),

@@ -178,6 +178,7 @@ def _make_rollouts() -> None:
         sa.Column("phase", sa.Integer, nullable=False),
         sa.Column("is_asked", sa.Boolean, nullable=False),
         sa.Column("asked_at_s", sa.Integer),
+        sa.Column("awaited_since_s", sa.Integer),
         sa.Column("tries", sa.Integer, nullable=False),
         sa.Column("not_before_s", sa.Integer, nullable=False),
         sa.Column("is_final", sa.Boolean, nullable=False),
@@ -248,7 +249,8 @@ def _copy_phases() -> None:
 def _copy_members() -> None:
     """Silence of those who were asked counts from now on; a failure was final, until somebody resumed the rollout."""
     _run(
-        "INSERT INTO rollout_members SELECT m.rollout, m.device, m.position, m.is_asked,"
+        "INSERT INTO rollout_members (rollout, device, phase, is_asked, asked_at_s, tries, not_before_s, is_final, is_recovering)"
+        " SELECT m.rollout, m.device, m.position, m.is_asked,"
         " CASE WHEN NOT m.is_asked THEN NULL WHEN r.state IN ('running', 'paused')"
         " AND a.state IN ('assigned', 'offered', 'held') THEN :now_s ELSE r.changed_at_s END,"
         " CASE WHEN m.is_asked THEN 1 ELSE 0 END, 0,"
@@ -258,6 +260,7 @@ def _copy_members() -> None:
         now_s=_now_s(),
         no=False,
     )
+    _run("UPDATE rollout_members SET awaited_since_s = asked_at_s")
 
 
 def _run(statement: str, **values: Any) -> None:
