@@ -10,7 +10,7 @@ from pawl.names import reason_name
 LINK_REASONS = frozenset(getattr(codes, name) for name in dir(codes) if name.startswith("REASON_LINK_"))
 NAMED = frozenset(
     [f"T{number:02}" for number in range(1, 34)]
-    + [f"T{number}" for number in (34, 35, 36, 37, 38, 39, 40, 41, 42, 43, 49, 50)]
+    + [f"T{number}" for number in (34, 35, 36, 37, 38, 39, 40, 41, 42, 43, 44, 45, 46, 47, 49, 50)]
 )
 
 

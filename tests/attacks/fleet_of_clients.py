@@ -18,7 +18,6 @@ from pawl.ports.host.verifier import verify
 WAIT_S = 20
 KEEPALIVE_S = 60
 BUFFER_BYTES = 8192
-POLL_S = 0.01
 # What a device says after it went back; everything else that is no success is refused, in the boot that was asked.
 _REVERTS = {codes.REASON_TRIALS, codes.REASON_APP_CRASHED, codes.REASON_UNWELL}
 
@@ -82,6 +81,7 @@ class Client:
         self._mqtt = None
         self._failed = {}  # release -> attempt
         self._tasks = []
+        self._has_come = asyncio.Event()
 
     async def connect(self, certificate=None):
         """Open a session and listen for offers; TransportError if the broker doesn't want it."""
@@ -119,7 +119,8 @@ class Client:
         await self.publish("hello", self.device.hello(self.nonce, boots=self.boots))
         async with asyncio.timeout(WAIT_S):
             while not any(offer.nonce == self.nonce for offer in self.offers[seen:]):
-                await asyncio.sleep(POLL_S)
+                self._has_come.clear()
+                await self._has_come.wait()
         return self.offers[-1]
 
     async def report(self, event, subject=None, reason=codes.REASON_OK, accepted=None):
@@ -150,6 +151,7 @@ class Client:
         self.raw.append((topic, bytes(payload)))
         self.offers.append(offer)
         self._todo.put_nowait(offer)
+        self._has_come.set()
 
     async def _live(self):
         while True:

@@ -75,6 +75,7 @@ def test_t46_silent_after_it_was_held(attack, site):
     site.settle([client], 3 * DAY_S)
     assert site.counts("held") == [{"held": 1}]
     site.command("held", "resume")
+    site.settle([client])
     site.settle([client], SILENCE_S)
     assert site.counts("held") == [{"open": 1}]
     for pause_s in (SILENCE_S, RETRY_S, SILENCE_S + 2 * PACE_S):
