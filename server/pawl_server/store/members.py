@@ -184,7 +184,7 @@ class MemberRows:
         """
         failure = Progress.UNRECOVERED if rollout.state in GOING_BACK else Progress.FAILED
         failed = select(MEMBER.device).select_from(JOINED).where(MEMBER.rollout == rollout.id)
-        failed = failed.where(progress(now_s) == failure.value, but != CURRENT_REASON)
+        failed = failed.where(progress(now_s) == failure.value, CURRENT_REASON.is_distinct_from(but))
         change = update(tables.rollout_members).where(MEMBER.rollout == rollout.id, MEMBER.device.in_(failed))
         await self._connection.execute(change.values(is_asked=False, is_final=False, tries=0, not_before_s=0))
 
