@@ -37,7 +37,7 @@ def _window(**changes):
         ({"tries_max": 0}, "tries_max"),
         ({"tries_max": 11}, "tries_max"),
         (_phases(), "phases"),
-        (_phases(*(replace(CANARY, group=f"g{n}") for n in range(33))), "phases"),
+        (_phases(*(replace(CANARY, group=f"g{n}") for n in range(65))), "phases"),
         (_phases(ALL, CANARY), "phases.1.kind"),
         (_phases(CANARY, CANARY, ALL), "phases.1.group"),
         (_phases(ALL, FIVE), "phases.1.size"),

@@ -94,7 +94,7 @@ def test_a_recovery_that_can_not_be_published_is_told_and_tried_until_it_can(tmp
         await harness.seen()
         for name in ("bench-1", "bench-2"):
             await harness.succeed(name)
-        mend = harm(harness, harness.recovery)
+        mend = harm(harness, harness.recovery.digest)
         await harness.rollouts.command("spring", RolloutEvent.ROLL_BACK)
         before = await harness.reason()
         stuck = ("rolling-back", "succeeded succeeded withdrawn withdrawn withdrawn")
@@ -116,7 +116,7 @@ def test_a_recovery_that_can_not_be_published_is_told_and_tried_until_it_can(tmp
             1,
         )
         for name in ("bench-1", "bench-2"):
-            await harness.succeed(name, harness.recovery)
+            await harness.succeed(name, harness.recovery.digest)
         assert (await harness.seen())[0] == "rolled-back"
 
     run(tmp_path, scenario)
@@ -129,7 +129,7 @@ def test_what_is_wrong_is_read_once_a_minute(tmp_path):
         await harness.create(harness.plan(recovery=harness.recovery.digest))
         await harness.seen()
         await harness.succeed("bench-1")
-        path = _file(harness, harness.recovery)
+        path = _file(harness, harness.recovery.digest)
         raw = path.read_bytes()
         path.unlink()
         await harness.rollouts.command("spring", RolloutEvent.ROLL_BACK)
@@ -170,7 +170,7 @@ def test_release_and_recovery_are_withdrawn_when_a_rollout_has_gone_back(tmp_pat
         harness.now_s += 3600
         assert (await harness.seen())[0] == "rolling-back"
         assert harness.withdrawn == []
-        await harness.succeed("bench-1", harness.recovery)
+        await harness.succeed("bench-1", harness.recovery.digest)
         assert (await harness.assignment("bench-1")).state is AssignmentState.SUCCEEDED
         assert (await harness.seen())[0] == "rolled-back"
         envelopes = {topics.release(one.digest) for one in (harness.release, harness.recovery)}
