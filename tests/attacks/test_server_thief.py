@@ -92,6 +92,8 @@ def test_t30_rows_of_rollouts_and_assignments_edited_in_the_database(attack, sit
         row.refused(target.refusal(), reason)
         row.unchanged(before, target.snapshot())
         site.command(name, "cancel")
+    site.do(stolen.client.hello())  # the server has taken all that the device said before
+    site.settle([])
     # Past the rollouts: what the device is assigned, and its failures forgotten.
     site.sql("UPDATE devices SET assigned = ? WHERE id = ?", releases[404], NAME)
     site.sql(
