@@ -71,7 +71,9 @@ def test_t44_a_bad_release_to_everybody_at_once(attack, site):
     site.settle(fleet, 7 * DAY_S)
     row.failed(site.rollout("autumn")["state"], "paused", "paused: trials")
     [counts] = site.counts("autumn")
-    assert 4 <= len(asked(fleet, bad)) == counts["failed"] <= 4 + 1
+    assert (
+        2 <= counts["failed"] <= len(asked(fleet, bad)) <= 4 + 1
+    )  # the stop overtakes offers that weren't sent
     row.kept(counts["waiting"] >= DEVICES - 5, True, "at most 5 of 40 were asked")
     site.command("autumn", "cancel")
 

@@ -6,7 +6,7 @@ from release_factory import KeyPair, make_release
 from running_server import image_of
 from served import NAME, ServedTarget
 
-from pawl import codes
+from pawl import codes, heard
 from pawl.index import b64u
 
 GROUP = "stolen"
@@ -25,7 +25,8 @@ class Bridge:
         kind = topic.split("/")[-1]
         self.site.do(self.client.publish(kind, payload))
         if kind == "hello":
-            self.site.until(lambda: len(self.client.raw) > seen)
+            nonce = heard.read_hello(payload).nonce
+            self.site.until(lambda: any(offer.nonce == nonce for offer in self.client.offers[seen:]))
         return self.client.raw[seen:]
 
 
@@ -92,6 +93,8 @@ def test_t30_rows_of_rollouts_and_assignments_edited_in_the_database(attack, sit
         row.refused(target.refusal(), reason)
         row.unchanged(before, target.snapshot())
         site.command(name, "cancel")
+    site.do(stolen.client.hello())  # the server has taken all that the device said before
+    site.settle([])
     # Past the rollouts: what the device is assigned, and its failures forgotten.
     site.sql("UPDATE devices SET assigned = ? WHERE id = ?", releases[404], NAME)
     site.sql(
