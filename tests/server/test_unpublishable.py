@@ -94,7 +94,7 @@ def test_a_recovery_that_can_not_be_published_is_told_and_tried_until_it_can(tmp
         await harness.seen()
         for name in ("bench-1", "bench-2"):
             await harness.succeed(name)
-        mend = harm(harness, harness.recovery.digest)
+        mend = harm(harness, harness.recovery)
         await harness.rollouts.command("spring", RolloutEvent.ROLL_BACK)
         before = await harness.reason()
         stuck = ("rolling-back", "succeeded succeeded withdrawn withdrawn withdrawn")
@@ -129,7 +129,7 @@ def test_what_is_wrong_is_read_once_a_minute(tmp_path):
         await harness.create(harness.plan(recovery=harness.recovery.digest))
         await harness.seen()
         await harness.succeed("bench-1")
-        path = _file(harness, harness.recovery.digest)
+        path = _file(harness, harness.recovery)
         raw = path.read_bytes()
         path.unlink()
         await harness.rollouts.command("spring", RolloutEvent.ROLL_BACK)
