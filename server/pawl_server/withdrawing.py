@@ -58,11 +58,17 @@ class Withdrawal:
 
     async def clear(self, connection: int) -> list[bytes]:
         """Clear every unneeded release that wasn't on this connection; return those that were cleared now."""
+        began_s = int(self._clock())
         unneeded, others = await self._begin(connection)
         kept = await self._kept(others)
         if kept is None:
             return []
-        return [digest for digest in unneeded if await self._clear(digest, kept)]
+        cleared = [digest for digest in unneeded if await self._clear(digest, kept)]
+        if cleared:
+            # Another process may have published meanwhile what shares blocks with these: it is published once more.
+            async with self._store.writing() as transaction:
+                await transaction.retained.mark_unpublished_since(began_s)
+        return cleared
 
     async def _begin(self, connection: int) -> tuple[list[bytes], set[bytes]]:
         """Return what has to be cleared, and what stays on the broker; take back the marks of what is gone for sure."""

@@ -7,7 +7,7 @@ import pytest
 from fleet_bench import make_fleet
 from release_factory import make_anchor, make_release
 from service_bench import run, running
-from shelf_bench import AT_ONCE, SETTLED, retained, shelf
+from shelf_bench import AT_ONCE, SETTLED, Shelf, retained, shelf
 
 from pawl import bundle, index, suit, topics
 from pawl.compat import sha256
@@ -158,6 +158,32 @@ def test_content_that_a_needed_release_shares_stays(bench, fleet):
             await own.withdraw()
             assert await retained(bench) == _parts(fleet, new)
             assert await own.row(old) == (False, None)
+
+    with bench.broker():
+        run(scenario)
+
+
+def test_what_another_process_publishes_while_this_one_withdraws_is_whole_in_the_end(bench, fleet):
+    """They share an image: what the other one had just put there is cleared, so it counts as unpublished."""
+
+    async def scenario():
+        async with shelf(bench, fleet) as own:
+            other = Shelf(fleet, own.link, AT_ONCE)
+            old, new = [await own.import_release(image=APP, sequence=number) for number in (1, 2)]
+            await own.publisher.publish(old)
+            publish = own.link.publish
+
+            async def meanwhile(topic, payload, **how):
+                own.link.publish = publish
+                await other.roll_out(new)
+                await other.publisher.publish(new)
+                await publish(topic, payload, **how)
+
+            own.link.publish = meanwhile
+            await own.publisher.withdraw_unneeded()
+            assert await retained(bench) != _parts(fleet, new)
+            await other.publisher.ensure(new)
+            assert await retained(bench) == _parts(fleet, new)
 
     with bench.broker():
         run(scenario)

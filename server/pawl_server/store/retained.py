@@ -63,6 +63,11 @@ class RetainedRows:
         """Note that the broker lacks some of a release from now on."""
         await self._change(_of(digest).values(published_at_s=None))
 
+    async def mark_unpublished_since(self, at_s: int) -> None:
+        """Note that the broker may lack some of what was published at this time or later."""
+        change = update(tables.releases).where(_RELEASE.published_at_s >= at_s)
+        await self._change(change.values(published_at_s=None))
+
     async def mark_all_unpublished(self) -> None:
         """Note that the broker may have lost what it kept: whatever is needed is published again first."""
         await self._change(update(tables.releases).values(published_at_s=None))
