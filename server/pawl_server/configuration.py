@@ -14,8 +14,6 @@ from typing import Any
 from pawl_server.domain.registration import Registration
 from pawl_server.mqtt.broker_config import AnchorListener, BrokerSettings, ListenerTls
 from pawl_server.settings import (
-    LATE_AFTER_S,
-    LEASE_TERM_S,
     ApiSettings,
     ProgramSettings,
     RetentionSettings,
@@ -112,7 +110,12 @@ def _api(api: _Table) -> ApiSettings:
     return settings
 
 
+# Whole numbers above 0 that may be left out.
+_NUMBERS = ("late_after_s", "lease_term_s", "offers_per_s")
+
+
 def _server(top: _Table, broker: _Table) -> ServerSettings:
+    numbers: dict[str, Any] = {name: _positive(top, name) for name in _NUMBERS if name in top}
     return ServerSettings(
         folder=top.path("data"),
         broker_host=broker.text("host"),
@@ -123,10 +126,9 @@ def _server(top: _Table, broker: _Table) -> ServerSettings:
         director_key=top.path("director_key"),
         anchor=top.path("trust"),
         next_director_key=top.path("next_director_key") if "next_director_key" in top else None,
-        late_after_s=_positive(top, "late_after_s") if "late_after_s" in top else LATE_AFTER_S,
         retention=_retention(top.table("retention")) if "retention" in top else RetentionSettings(),
         registration=_registration(top) if "registration" in top else Registration.PRE_REGISTERED,
-        lease_term_s=_positive(top, "lease_term_s") if "lease_term_s" in top else LEASE_TERM_S,
+        **numbers,
     )
 
 

@@ -12,6 +12,8 @@ from pawl_server.store import MAIN_WORKER
 DATABASE_NAME = "pawl.sqlite"
 RELEASES_NAME = "releases"
 CHECK_IN_PERIOD_S = 3600
+# How many devices are asked in a second, over all rollouts.
+OFFERS_PER_S = 50
 # A device that proved nothing for this long is shown as late.
 LATE_AFTER_S = 3 * CHECK_IN_PERIOD_S
 RETENTION_MAX = 2**31 - 1
@@ -81,7 +83,7 @@ class ServerSettings:
     start_timeout_s: float = 20.0
     outbox_retry_s: float = 1.0
     reconcile_pass_s: float = 2.0
-    offers_per_s: float = 50.0
+    offers_per_s: float = OFFERS_PER_S
     watch_pass_s: float = 60.0
     watcher_queue_max: int = 10_000
     retention: RetentionSettings = field(default_factory=RetentionSettings)

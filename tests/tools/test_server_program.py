@@ -290,6 +290,8 @@ def test_files_of_a_server_are_private(site):
         (("port = ", "port = 0 #"), "port"),
         (('address = "127.0.0.1"', 'address = "0.0.0.0"'), "api.certificate and api.key"),
         (('data = "data"', 'data = "data"\nretries = 3'), "retries is no setting"),
+        (('data = "data"', 'data = "data"\noffers_per_s = 0'), "offers_per_s must be above 0, not 0"),
+        (('data = "data"', 'data = "data"\nlease_term_s = 1'), "lease_term_s must be 3 at least"),
         (('trust = "trust.cbor"', ""), "trust must be a text"),
         (('trust = "trust.cbor"', 'trust = "none.cbor"'), "none.cbor"),
         (("[api]", "[api"), "line"),

@@ -15,7 +15,7 @@ from pawl.errors import PawlError
 from pawl.trust import Anchor
 from pawl_server import access, configuration
 from pawl_server.mqtt.broker_config import SERVER_NAME
-from pawl_server.settings import LATE_AFTER_S
+from pawl_server.settings import LATE_AFTER_S, OFFERS_PER_S
 from pawl_server.signing import DirectorKeyError, load_director
 from pawl_server.store import Store
 from pawl_tools import credentials, pki, trust
@@ -126,6 +126,8 @@ director_key = {json.dumps(str(plan.director_key.resolve()), ensure_ascii=False)
 # next_director_key = "director-2"
 # A device that proved nothing by a signed report for this long is shown as late, in seconds.
 # late_after_s = {LATE_AFTER_S}
+# Rollouts ask at most so many devices a second, all of them together.
+# offers_per_s = {OFFERS_PER_S}
 
 # Devices that nobody enrolled are refused. With "claim", they are also shown, and a person with the claim code of one enrolls it.
 # registration = "pre-registered"
