@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from contextlib import closing, suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -284,7 +285,15 @@ def test_events_are_followed_from_a_number(site):
     first, second = (json.loads(line)["id"] for line in site.run("events", "--json").splitlines()[:2])
     environment = {**os.environ, "PAWL_CREDENTIALS": str(site.server / "operator.toml")}
     command = [PAWL, "events", "--follow", "--after", str(first)]
-    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as follower:
+    # A shell that runs this in the background has switched the signal off, for its children too.
+    interruptible = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    with subprocess.Popen(
+        command,
+        env=environment,
+        stdout=subprocess.PIPE,
+        text=True,
+        preexec_fn=interruptible,  # noqa: PLW1509  # one call that takes no lock
+    ) as follower:
         assert int(follower.stdout.readline().split()[0]) == second
         create(site, "news", "--group", "canary", "--approval", release=1)
         assert any("name=news" in line for line in iter(follower.stdout.readline, ""))
