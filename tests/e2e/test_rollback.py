@@ -141,10 +141,9 @@ def test_who_took_it_runs_the_content_of_before(fleet):
     for name in CANARIES[:2]:
         shown = fleet.ask("device", "show", name)
         assert (shown["sequence"], shown["confirmed"], shown["version"]) == (3, recovery, "1")
-        assert [one["release"] for one in shown["reports"] if one["event"] == "installed"] == [
-            recovery,
-            fleet.digests[2],
-        ]
+        # The server was killed: an offer that came twice is answered twice.
+        installed = [one["release"] for one in shown["reports"] if one["event"] == "installed"]
+        assert list(dict.fromkeys(installed)) == [recovery, fleet.digests[2]]
         assert [(number, state) for number, state, _ in states(fleet, name) if state == "succeeded"] == [
             (2, "succeeded"),
             (3, "succeeded"),
