@@ -64,11 +64,11 @@ async def run(settings: ProgramSettings, say: Say) -> None:
         async with AsyncExitStack() as stack:
             stack.enter_context(_only_one(settings, LOCK_NAME))
             service = FleetServer(settings.server)  # first, as it looks at every file it will need
-            listener = stack.enter_context(_listener(settings.api))
+            listening = stack.enter_context(listening_at(settings.api))
             if settings.broker is not None:
                 await stack.enter_async_context(_broker(settings.broker, say))
             await stack.enter_async_context(_started(service))
-            await stack.enter_async_context(_api(settings.api, service, listener, stopping))
+            await stack.enter_async_context(_api(settings.api, service, listening, stopping))
             for line in _addresses(settings):
                 say(line)
             await _stopped_or_replaced(stopping, service)
@@ -143,9 +143,11 @@ def _only_one(settings: ProgramSettings, lock_name: str) -> Iterator[None]:
 
 
 @contextmanager
-def _listener(api: ApiSettings) -> Iterator[socket.socket]:
+def listening_at(api: ApiSettings) -> Iterator[socket.socket]:
+    """Listen for the interface; ProgramError if somebody else does there."""
     family = socket.AF_INET6 if ":" in api.address else socket.AF_INET
-    with socket.socket(family) as listener:
+    # asyncio sends at once, without waiting for acknowledgements, where the socket says that it is TCP.
+    with socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind((api.address, api.port))

@@ -7,7 +7,6 @@ streams end behind what there is, as they do when the server stops. With `--faul
 """
 
 import asyncio
-import socket
 import sys
 from pathlib import Path
 
@@ -16,7 +15,9 @@ from api_bench import settings_in
 from fastapi import Response
 
 from pawl_server.api import create_app
+from pawl_server.program import listening_at
 from pawl_server.service import FleetServer
+from pawl_server.settings import ApiSettings
 
 
 async def _fault() -> dict[str, bool]:
@@ -36,14 +37,14 @@ async def _serve(folder, port, options):
         stopping.set()
     service = FleetServer(settings_in(folder))
     await service.open()
-    with socket.create_server(("127.0.0.1", port)) as listener:
+    with listening_at(ApiSettings(address="127.0.0.1", port=port)) as listening:
         app = create_app(service, stopping)
         if "--faults" in options:
             app.get("/v1/planted/fault")(_fault)
             app.get("/v1/planted/undeclared")(_undeclared)
         config = uvicorn.Config(app, log_level="warning", lifespan="off", server_header=False)
         print("ready", flush=True)  # noqa: T201  # who started it waits for this
-        await uvicorn.Server(config).serve(sockets=[listener])
+        await uvicorn.Server(config).serve(sockets=[listening])
 
 
 if __name__ == "__main__":

@@ -72,7 +72,7 @@ def _check(fleet, api, *options):
 def test_nothing_is_found(fleet):
     """All operations, all checks, every phase; and the server logged no fault."""
     with ApiProcess(fleet[0], "--streams-end") as api:
-        status, said = _check(fleet, api, "--max-examples=5", "--continue-on-failure", "--workers=4")
+        status, said = _check(fleet, api, "--max-examples=8", "--continue-on-failure", "--workers=4")
     assert status == 0, said
     selected, total, tested = re.search(r"Selected: (\d+)/(\d+)\s+Tested: (\d+)", said).groups()
     assert selected == total == tested
