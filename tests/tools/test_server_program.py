@@ -337,7 +337,7 @@ def test_the_interface_answers_without_waiting_for_acknowledgements():
 
     async def scenario():
         accepted = asyncio.get_running_loop().create_future()
-        with program.listening_at(ApiSettings(address="127.0.0.1", port=free_ports().devices)) as listening:
+        with program.listening_at(ApiSettings(address="127.0.0.1", port=free_ports(1)[0])) as listening:
             async with await asyncio.start_server(lambda *pair: accepted.set_result(pair), sock=listening):
                 _, client = await asyncio.open_connection(*listening.getsockname())
                 _, writer = await accepted
