@@ -130,7 +130,7 @@ async def _make(walk, plans, move, *values):
             await getattr(walk, move)(*values)
 
 
-@settings(deadline=None, max_examples=6, suppress_health_check=list(HealthCheck))
+@settings(deadline=None, max_examples=4, suppress_health_check=list(HealthCheck))
 @given(data=st.data(), moves=st.lists(_MOVES, min_size=5, max_size=25))
 def test_no_walk_breaks_a_promise_and_every_one_ends(data, moves, start, tmp_path_factory):
     """Never too many, too early, outside a window, or after a stop; and every device ends, whatever dies on the way."""
