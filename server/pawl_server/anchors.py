@@ -10,12 +10,10 @@ from typing import Any
 
 from pawl import codes
 from pawl.errors import ManifestError
-from pawl.names import reason_name
 from pawl_server.configuration import ConfigurationError
 from pawl_server.domain import director
-from pawl_server.domain.changes import Changes
-from pawl_server.domain.fleet import Assignment
-from pawl_server.events import AnchorImported, AssignmentSettled
+from pawl_server.events import AnchorImported
+from pawl_server.failing import take_back
 from pawl_server.judges import DisagreementError
 from pawl_server.offering import OfferDesk
 from pawl_server.repository import Repository
@@ -146,26 +144,10 @@ class Anchors:
                 return False
             await transaction.anchors.add(self._row(anchor, file))
             transaction.tell(AnchorImported(version=anchor.version))
-            await self._stop(transaction, [one for one in wanted if reasons[one.release]], reasons)
+            stopped = [one for one in wanted if reasons[one.release]]
+            failed = [director.fail(one, reasons[one.release]) for one in stopped]
+            await take_back(transaction, self._desk, failed, int(self._clock()))
         return True
-
-    async def _stop(
-        self, transaction: Transaction, stopped: list[Assignment], reasons: dict[bytes, int]
-    ) -> None:
-        now_s = int(self._clock())
-        changes = Changes()
-        devices = await transaction.devices([one.device for one in stopped])
-        for one in stopped:
-            failed = director.fail(one, reasons[one.release])
-            settled = AssignmentSettled(
-                device=one.device,
-                release=one.release,
-                state=failed.state,
-                reason=reason_name(failed.reason),
-            )
-            made = self._desk.serve(changes, devices[one.device], failed, now_s)
-            transaction.tell(*([settled] if made is None else [settled, made]))
-        await transaction.write(changes, now_s)
 
     def _row(self, anchor: Any, file: bytes) -> StoredAnchor:
         return StoredAnchor(

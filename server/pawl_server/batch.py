@@ -217,10 +217,7 @@ class Batch:
         if after == before:
             return
         self._keep(after)
-        settled = AssignmentSettled(
-            device=name, release=after.release, state=after.state, reason=reason_name(after.reason)
-        )
-        self.events.append(settled)
+        self.events.append(AssignmentSettled.of(after))
 
     def _keep(self, assignment: Assignment) -> None:
         self.changes.keep_assignment(assignment)

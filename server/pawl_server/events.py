@@ -4,7 +4,8 @@ import re
 from dataclasses import dataclass
 from typing import Self
 
-from pawl_server.domain.fleet import AssignmentState
+from pawl_server.domain.fleet import Assignment, AssignmentState
+from pawl_server.domain.reasons import reason_name
 from pawl_server.domain.rollout import RolloutState
 from pawl_server.judges import DisagreementError
 
@@ -77,12 +78,22 @@ class AnchorImported:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AssignmentSettled:
-    """A report, or a new anchor, settled what a device was assigned; `reason` is a name."""
+    """A report, a new anchor or silence settled what a device was assigned; `reason` is a name."""
 
     device: str
     release: bytes
     state: AssignmentState
     reason: str
+
+    @classmethod
+    def of(cls, settled: Assignment) -> Self:
+        """Return the event of an assignment that was settled."""
+        return cls(
+            device=settled.device,
+            release=settled.release,
+            state=settled.state,
+            reason=reason_name(settled.reason),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,7 @@ from pawl_server.domain.changes import Changes
 from pawl_server.domain.fleet import Assignment
 from pawl_server.domain.retry import RetryAt, decide
 from pawl_server.domain.rollout import Rollout
-from pawl_server.events import AssignmentSettled, Event
+from pawl_server.events import AssignmentSettled
 from pawl_server.offering import OfferDesk
 from pawl_server.store import Store, Transaction
 from pawl_server.store.failures import Failure, Judgement
@@ -44,20 +44,10 @@ class FailureWatch:
         async with self._store.writing() as transaction:
             # Asked again: one of them may have reported meanwhile.
             names = await transaction.failures.silent(rollout, before_s, now_s, MEMBERS_BATCH)
-            await self._fail(transaction, names)
+            assignments = await transaction.assignments(names)
+            failed = [director.fail(assignments[name], reasons.SILENT) for name in names]
+            await take_back(transaction, self._desk, failed, now_s)
         return True
-
-    async def _fail(self, transaction: Transaction, names: list[str]) -> None:
-        devices = await transaction.devices(names)
-        assignments = await transaction.assignments(names)
-        changes = Changes()
-        told: list[Event] = []
-        for name in names:
-            failed = director.fail(assignments[name], reasons.SILENT)
-            made = self._desk.serve(changes, devices[name], failed, self._now_s())
-            told += [_settled(failed)] if made is None else [_settled(failed), made]
-        await transaction.write(changes, self._now_s())
-        transaction.tell(*told)
 
     async def _judge(self) -> bool:
         async with self._store.reading() as transaction:
@@ -100,10 +90,12 @@ async def _tries_max(transaction: Transaction, numbers: set[int]) -> Mapping[int
     return {one.id: one.plan.tries_max for one in found if one is not None}
 
 
-def _settled(failed: Assignment) -> AssignmentSettled:
-    return AssignmentSettled(
-        device=failed.device,
-        release=failed.release,
-        state=failed.state,
-        reason=reasons.reason_name(failed.reason),
-    )
+async def take_back(transaction: Transaction, desk: OfferDesk, failed: list[Assignment], now_s: int) -> None:
+    """Keep assignments that the director failed, let their devices' next offers say so, and tell it."""
+    changes = Changes()
+    devices = await transaction.devices([one.device for one in failed])
+    for one in failed:
+        made = desk.serve(changes, devices[one.device], one, now_s)
+        settled = AssignmentSettled.of(one)
+        transaction.tell(*([settled] if made is None else [settled, made]))
+    await transaction.write(changes, now_s)

@@ -50,7 +50,6 @@ def _has_newer() -> ColumnElement[bool]:
     return query.where(newer.sequence > bad.sequence).exists()
 
 
-_RECOVERY_FAILED = RECOVERY.state == AssignmentState.FAILED.value
 _TAKEN_FAILED = TAKEN.state == AssignmentState.FAILED.value
 
 

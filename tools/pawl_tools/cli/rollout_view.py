@@ -6,8 +6,6 @@ import typer
 
 from pawl_tools.cli import api
 
-_FAILED_SHOWN = 10
-
 
 def show(rollout: dict[str, Any], *, as_json: bool) -> None:
     """Print a rollout: its state, its phases, and what to do where it doesn't go on by itself."""
